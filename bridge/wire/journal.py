@@ -1,0 +1,133 @@
+"""The event journal: one JSON line per fact, written so that SIGKILL loses nothing that was said.
+
+Each event is one unbuffered ``write`` on a descriptor opened for appending: once :meth:`Journal.emit` returns, the line
+is in the page cache and survives the death of the process (not of the machine; what must survive that is in
+the write-ahead log). Latency uses ``mono_ns``, which is one clock for all processes of a Linux host; ``cause`` makes
+the happens-before graph exact.
+"""
+
+import os
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import orjson
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One line of a journal."""
+
+    event: str
+    """The stage, or a node's own event such as ``node.started``."""
+    msg_id: str | None
+    """Hash of the message, 0x-hex, 32 bytes."""
+    bundle_id: str | None
+    """Bundle hash, 0x-hex, 32 bytes."""
+    leg: int | None
+    """Index of the leg in its bundle, from 0."""
+    node: str
+    """Name of the node that wrote the line."""
+    role: str
+    """``client``, ``sequencer``, ``rollup``, ``l1`` or ``maker``."""
+    boot: str
+    """Which life of the node: start time in nanoseconds, hexadecimal; tells restarts apart."""
+    seq: int
+    """Counter within one boot, from 0; a gap means lost lines."""
+    mono_ns: int
+    """``CLOCK_MONOTONIC`` in nanoseconds."""
+    wall_ns: int
+    """Unix time in nanoseconds, for humans and to detect skew."""
+    cause: tuple[str, ...]
+    """Ids of the events that had to happen first."""
+    attrs: dict[str, Any]
+    """Details: slot, block, transaction, status, reason, …"""
+
+    @property
+    def id(self) -> str:
+        """``node/boot/seq``, unique in a run."""
+        return f"{self.node}/{self.boot}/{self.seq}"
+
+    @classmethod
+    def from_json(cls, line: bytes) -> Self:
+        """Read one line.
+
+        Raises:
+            ValueError: the line is torn or no event (the last line of a killed node may be).
+        """
+        try:
+            fields = orjson.loads(line)
+            return cls(**{**fields, "cause": tuple(fields["cause"])})
+        except (orjson.JSONDecodeError, TypeError, KeyError) as exc:
+            raise ValueError(f"not a journal line: {line[:80]!r}") from exc
+
+
+class Journal:
+    """Appends events of one node to its own file; cheap enough for every leg (about 10 µs a line)."""
+
+    def __init__(self, path: Path, node: str, role: str) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._fd = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        self._node, self._role = node, role
+        self._boot = format(time.time_ns(), "x")
+        self._seq = 0
+
+    def emit(
+        self,
+        event: str,
+        *,
+        bundle_id: str | None = None,
+        msg_id: str | None = None,
+        leg: int | None = None,
+        cause: Sequence[str] = (),
+        **attrs: Any,
+    ) -> str:
+        """Append one event and return its id."""
+        record = Event(
+            event=event,
+            msg_id=msg_id,
+            bundle_id=bundle_id,
+            leg=leg,
+            node=self._node,
+            role=self._role,
+            boot=self._boot,
+            seq=self._seq,
+            mono_ns=time.monotonic_ns(),
+            wall_ns=time.time_ns(),
+            cause=tuple(cause),
+            attrs=attrs,
+        )
+        self._seq += 1
+        os.write(self._fd, orjson.dumps(record, option=orjson.OPT_APPEND_NEWLINE))
+        return record.id
+
+    def close(self) -> None:
+        """Close the file; emitting afterwards is an error."""
+        os.close(self._fd)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def read_journal(path: Path) -> list[Event]:
+    """All whole lines of one journal; a torn last line, the mark of a killed writer, is left out.
+
+    Raises:
+        ValueError: a line before the last is no event.
+    """
+    lines = path.read_bytes().split(b"\n")
+    events = [Event.from_json(line) for line in lines[:-1] if line]
+    if lines[-1]:
+        try:
+            events.append(Event.from_json(lines[-1]))
+        except ValueError:
+            pass
+    return events
