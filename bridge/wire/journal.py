@@ -6,6 +6,7 @@ the write-ahead log). Latency uses ``mono_ns``, which is one clock for all proce
 the happens-before graph exact.
 """
 
+import contextlib
 import os
 import time
 from collections.abc import Sequence
@@ -75,10 +76,16 @@ class Journal:
         self._boot = format(time.time_ns(), "x")
         self._seq = 0
 
+    def reserve(self) -> str:
+        """The id of an event that will be emitted with ``reserved`` once it has happened; others may come in between."""
+        self._seq += 1
+        return f"{self._node}/{self._boot}/{self._seq - 1}"
+
     def emit(
         self,
         event: str,
         *,
+        reserved: str | None = None,
         bundle_id: str | None = None,
         msg_id: str | None = None,
         leg: int | None = None,
@@ -86,6 +93,7 @@ class Journal:
         **attrs: Any,
     ) -> str:
         """Append one event and return its id."""
+        seq = int((reserved or self.reserve()).rpartition("/")[2])
         record = Event(
             event=event,
             msg_id=msg_id,
@@ -94,13 +102,12 @@ class Journal:
             node=self._node,
             role=self._role,
             boot=self._boot,
-            seq=self._seq,
+            seq=seq,
             mono_ns=time.monotonic_ns(),
             wall_ns=time.time_ns(),
             cause=tuple(cause),
             attrs=attrs,
         )
-        self._seq += 1
         os.write(self._fd, orjson.dumps(record, option=orjson.OPT_APPEND_NEWLINE))
         return record.id
 
@@ -117,6 +124,11 @@ class Journal:
         self.close()
 
 
+def subject(kind: str, identity: str) -> dict[str, Any]:
+    """Which field of an event names its message: bundles by ``bundle_id``, single transactions by ``msg_id``."""
+    return {"bundle_id" if kind == "bundle" else "msg_id": identity}
+
+
 def read_journal(path: Path) -> list[Event]:
     """All whole lines of one journal; a torn last line, the mark of a killed writer, is left out.
 
@@ -126,8 +138,6 @@ def read_journal(path: Path) -> list[Event]:
     lines = path.read_bytes().split(b"\n")
     events = [Event.from_json(line) for line in lines[:-1] if line]
     if lines[-1]:
-        try:
+        with contextlib.suppress(ValueError):
             events.append(Event.from_json(lines[-1]))
-        except ValueError:
-            pass
     return events

@@ -1,1 +1,1 @@
-"""."""
+"""Execution engines behind one small seam (``base``): ``evm`` is anvil."""

@@ -1,0 +1,198 @@
+"""Slots: what the sequencer decides and every rollup node can replay.
+
+::
+
+    Payload   what one rollup executes in one slot         (input of staging)
+    Block     a payload with its place and its result      (output of staging)
+    Decision  what became of one bundle or transaction
+    Slot      term, parent, blocks, decisions              (one write-ahead-log record)
+
+Everything is JSON by ``orjson`` with 0x-hex strings; :func:`slot_hash` covers what goes to L1.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from bridge.wire import rlp
+from bridge.wire.keccak import from_hex, keccak256, to_hex
+from bridge.wire.system import close_guard, open_guard
+
+Outcome = Literal["commit", "abort", "expire", "include", "drop"]
+"""``commit``/``abort``/``expire`` end a bundle; ``include``/``drop``/``expire`` end a single transaction."""
+
+
+@dataclass(frozen=True, slots=True)
+class BundlePart:
+    """The legs of one bundle on one rollup."""
+
+    bundle: str
+    """Bundle hash."""
+    legs: tuple[int, ...]
+    """Their indexes in the bundle."""
+    transactions: tuple[str, ...]
+    """Their raw transactions, in the same order."""
+
+
+@dataclass(frozen=True, slots=True)
+class Payload:
+    """What one rollup executes in one slot: transactions first, then bundles in global order."""
+
+    timestamp: int
+    """Unix seconds."""
+    transactions: tuple[str, ...]
+    bundles: tuple[BundlePart, ...]
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> "Payload":
+        """Inverse of ``orjson.dumps``."""
+        parts = (BundlePart(p["bundle"], tuple(p["legs"]), tuple(p["transactions"])) for p in data["bundles"])
+        return cls(data["timestamp"], tuple(data["transactions"]), tuple(parts))
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """A payload with its place in its rollup's chain and the result that staging gave."""
+
+    chain_id: int
+    number: int
+    hash: str
+    state_root: str
+    payload: Payload
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> "Block":
+        """Inverse of ``orjson.dumps``."""
+        return cls(**{**data, "payload": Payload.from_json(data["payload"])})
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What became of one bundle or single transaction, with the reason where it did not take effect."""
+
+    id: str
+    """Bundle or transaction hash."""
+    outcome: Outcome
+    leg: int | None = None
+    """Index of the leg that failed."""
+    chain_id: int | None = None
+    """Where it failed, or where a single transaction belongs."""
+    reason: str = ""
+    data: str = "0x"
+    """Revert data of the failing leg."""
+
+
+@dataclass(frozen=True, slots=True)
+class Slot:
+    """One decided slot of a sequencing set."""
+
+    term: int
+    """Which life of the sequencer decided it; never goes back."""
+    number: int
+    parent: str
+    """Hash of the slot before, zero for the first."""
+    timestamp: int
+    """Unix seconds."""
+    blocks: tuple[Block, ...]
+    """By chain id, ascending; rollups without work have none."""
+    decisions: tuple[Decision, ...]
+    causes: Mapping[str, str]
+    """Journal event id of each decision, by bundle or transaction hash."""
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> "Slot":
+        """Inverse of ``orjson.dumps``."""
+        return cls(
+            **{
+                **data,
+                "blocks": tuple(map(Block.from_json, data["blocks"])),
+                "decisions": tuple(Decision(**d) for d in data["decisions"]),
+            }
+        )
+
+
+GENESIS_PARENT = "0x" + "00" * 32
+"""Parent of the first slot."""
+
+
+def slot_items(slot: Slot) -> list[Any]:
+    """The part of a slot that derivation needs, as an RLP structure; this is what L1 holds."""
+    return [
+        slot.term,
+        slot.number,
+        from_hex(slot.parent, 32),
+        slot.timestamp,
+        [
+            [
+                block.chain_id,
+                block.number,
+                from_hex(block.hash, 32),
+                from_hex(block.state_root, 32),
+                [from_hex(raw) for raw in block.payload.transactions],
+                [
+                    [from_hex(part.bundle, 32), list(part.legs), [from_hex(raw) for raw in part.transactions]]
+                    for part in block.payload.bundles
+                ],
+            ]
+            for block in slot.blocks
+        ],
+    ]
+
+
+def slot_from_items(item: rlp.Item) -> Slot:
+    """Inverse of :func:`slot_items`; decisions and causes are not on L1.
+
+    Raises:
+        Malformed: the structure is not a slot.
+    """
+    term, number, parent, timestamp, blocks = rlp.items(item, 5)
+    seconds = rlp.integer(timestamp)
+    return Slot(
+        rlp.integer(term),
+        rlp.integer(number),
+        to_hex(rlp.string(parent, (32,))),
+        seconds,
+        tuple(_block_from_items(block, seconds) for block in rlp.items(blocks)),
+        (),
+        {},
+    )
+
+
+def slot_hash(slot: Slot) -> str:
+    """Name of a slot: keccak of its RLP."""
+    return to_hex(keccak256(rlp.encode(slot_items(slot))))
+
+
+def block_transactions(payload: Payload, number: int) -> list[bytes]:
+    """Everything a rollup executes in block ``number``, system transactions included: the builder's and the verifier's rule."""
+    transactions = [from_hex(raw) for raw in payload.transactions]
+    for index, part in enumerate(payload.bundles):
+        transactions.append(open_guard(number, index, from_hex(part.bundle, 32)))
+        transactions += [from_hex(raw) for raw in part.transactions]
+    if payload.bundles:
+        transactions.append(close_guard(number, len(payload.bundles)))
+    return transactions
+
+
+def _block_from_items(item: rlp.Item, timestamp: int) -> Block:
+    chain_id, number, digest, root, transactions, parts = rlp.items(item, 6)
+    return Block(
+        rlp.integer(chain_id),
+        rlp.integer(number),
+        to_hex(rlp.string(digest, (32,))),
+        to_hex(rlp.string(root, (32,))),
+        Payload(
+            timestamp,
+            tuple(to_hex(rlp.string(raw)) for raw in rlp.items(transactions)),
+            tuple(_part_from_items(part) for part in rlp.items(parts)),
+        ),
+    )
+
+
+def _part_from_items(item: rlp.Item) -> BundlePart:
+    bundle, legs, transactions = rlp.items(item, 3)
+    return BundlePart(
+        to_hex(rlp.string(bundle, (32,))),
+        tuple(map(rlp.integer, rlp.items(legs))),
+        tuple(to_hex(rlp.string(raw)) for raw in rlp.items(transactions)),
+    )

@@ -1,0 +1,102 @@
+"""The plan: a topology with nothing left to decide.
+
+A plan is frozen, printable (``rollnet topology plan``, ``rollnet up --dry-run``) and the same for the same file: keys,
+chain ids and accounts come from names and the seed. What only the machine can decide (ports, process ids, the run
+directory) is not in it; that belongs to the running devnet.
+"""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """A funded key pair."""
+
+    name: str
+    """``user-0`` … for users; ``sequencer``, ``maker``, ``deployer`` for roles."""
+    address: str
+    """EIP-55 checksum address."""
+    private_key: str
+    """0x-hex, 32 bytes; derived from the public development mnemonic, never a secret."""
+
+
+@dataclass(frozen=True, slots=True)
+class L1Plan:
+    """The settlement chain: anvil with interval mining."""
+
+    chain_id: int
+    block_time_s: float
+    """Seconds between blocks."""
+
+
+@dataclass(frozen=True, slots=True)
+class RollupPlan:
+    """One rollup: a node and its execution engine."""
+
+    name: str
+    chain_id: int
+    engine: str
+    """``evm`` (``options`` is reserved for the application-specific engine)."""
+    block_gas_limit: int
+    """Gas."""
+    block_time_s: float
+    """Longest time without a block, seconds; slots with work produce blocks earlier."""
+    dev_methods: bool
+    """Whether the engine's own control methods (``anvil_*``, …) are served."""
+
+
+@dataclass(frozen=True, slots=True)
+class MessagingPlan:
+    """How rollups are ordered and talk."""
+
+    mode: str
+    """``shared-sequencer`` (``l1-bridge`` is reserved for the asynchronous bridge)."""
+    slot_s: float
+    """Shortest time between two slots, seconds."""
+    mempool_limit: int
+    """Admitted items (transactions and bundles) that may wait for a slot."""
+    publish_every_s: float
+    """Longest time a decided slot waits for its superbatch, seconds."""
+
+
+@dataclass(frozen=True, slots=True)
+class MarketPlan:
+    """The options market that every EVM rollup carries."""
+
+    underlying: str
+    """Symbol, such as ``ETH``."""
+    spot: float
+    """Price of one unit of the underlying, USD."""
+    volatility: float
+    """Annualised, 0.6 = 60 %."""
+    rate: float
+    """Continuously compounded risk-free rate, per year."""
+    spread: float
+    """The maker's full bid-ask spread as a share of the mid price."""
+    depth: float
+    """Units of the underlying quoted per side and series."""
+    expiries_s: tuple[float, ...]
+    """Time to expiry of the listed series, seconds from the devnet's start."""
+    strikes: tuple[float, ...]
+    """Listed strikes, USD, ascending."""
+    price_cap: float
+    """Settlement prices above this count as this, USD: it bounds a call's payoff, so that cash collateralises it in full."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A whole devnet, decided."""
+
+    name: str
+    seed: int
+    runtime: str
+    """``auto``, ``process`` or ``docker``."""
+    l1: L1Plan
+    rollups: tuple[RollupPlan, ...]
+    """In the order of the file."""
+    messaging: MessagingPlan
+    market: MarketPlan | None
+    users: tuple[Account, ...]
+    """Funded on every chain."""
+    roles: tuple[Account, ...]
+    """``sequencer`` (publishes on L1), ``maker`` (quotes), ``deployer``; funded where they act."""

@@ -1,0 +1,193 @@
+"""Which block does a request mean, and may its answer be seen? Pure: the rules that keep undecided state invisible.
+
+Every read that names a block by tag, or names none, is pinned to the number of the gate; a read of a later number sees nothing; an answer
+about a transaction counts only if its block is not above the gate.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from bridge.wire.errors import INVALID_PARAMS, METHOD_NOT_FOUND, METHOD_NOT_SUPPORTED, SERVER_ERROR, RpcError
+
+STATE_READS = {
+    "eth_getBalance": 1,
+    "eth_getCode": 1,
+    "eth_getStorageAt": 2,
+    "eth_getTransactionCount": 1,
+    "eth_call": 1,
+    "eth_estimateGas": 1,
+    "eth_createAccessList": 1,
+    "eth_getProof": 2,
+    "eth_getAccount": 1,
+    "eth_getAccountInfo": 1,
+    "eth_simulateV1": 1,
+    "eth_feeHistory": 1,
+    "debug_traceCall": 1,
+}
+"""Reads of state: position of the block parameter, which may be missing."""
+
+BLOCK_READS = {
+    "eth_getBlockByNumber": 0,
+    "eth_getBlockTransactionCountByNumber": 0,
+    "eth_getUncleCountByBlockNumber": 0,
+    "eth_getUncleByBlockNumberAndIndex": 0,
+    "eth_getTransactionByBlockNumberAndIndex": 0,
+    "eth_getRawTransactionByBlockNumberAndIndex": 0,
+    "eth_getBlockReceipts": 0,
+    "debug_traceBlockByNumber": 0,
+}
+"""Reads of a block by number: a number above the gate has no block."""
+
+HASH_READS = {
+    "eth_getBlockByHash",
+    "eth_getBlockTransactionCountByHash",
+    "eth_getUncleCountByBlockHash",
+    "eth_getUncleByBlockHashAndIndex",
+    "eth_getTransactionByBlockHashAndIndex",
+    "eth_getRawTransactionByBlockHashAndIndex",
+    "debug_traceBlockByHash",
+}
+"""Reads of a block by hash; nobody knows a staged block's hash, but the answer is checked all the same."""
+
+TRANSACTION_READS = {
+    "eth_getTransactionByHash",
+    "eth_getTransactionReceipt",
+    "eth_getRawTransactionByHash",
+    "debug_traceTransaction",
+}
+"""Reads of one transaction by hash."""
+
+PLAIN_READS = {"eth_blobBaseFee", "net_version", "net_listening", "net_peerCount", "web3_sha3"}
+"""Reads without a block."""
+
+SIGNING = {
+    "eth_sendTransaction",
+    "eth_sendUnsignedTransaction",
+    "eth_sign",
+    "eth_signTransaction",
+    "eth_signTypedData",
+    "eth_signTypedData_v3",
+    "eth_signTypedData_v4",
+    "personal_sign",
+}
+"""Methods that need a key in the node; there is none."""
+
+CONTROL_NAMESPACES = ("anvil_", "evm_", "hardhat_", "tenderly_", "debug_set")
+"""The engine's own control methods."""
+
+BLOCK_CONTROL = (
+    "mine", "automine", "intervalmining", "revert", "snapshot", "rollback", "reorg", "reset", "loadstate", "dropt",
+    "dropall", "setnextblock", "settime", "increasetime", "setblock", "removeblock", "removepool", "setrpcurl",
+)  # fmt: skip
+"""Parts of control method names that make or undo blocks: the sequencer alone does that."""
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """What to do with a request."""
+
+    kind: Literal["forward", "nothing", "control"]
+    """``forward`` to the engine, answer null (``nothing``), or run as a control method."""
+    params: list[Any]
+    check: Literal["", "block", "transaction"] = ""
+    """Which answers still have to be looked at before they leave."""
+
+
+def route(method: str, params: Sequence[Any], gate: int, safe: int, *, dev_methods: bool) -> Route:
+    """Decide on a request that the node does not answer itself.
+
+    Raises:
+        RpcError: refused, with a standard code.
+    """
+    arguments = list(params)
+    if method in STATE_READS:
+        return _pin(arguments, STATE_READS[method], gate, safe, missing_block="refuse")
+    if method in BLOCK_READS:
+        return _pin(arguments, BLOCK_READS[method], gate, safe, missing_block="nothing")
+    if method in HASH_READS:
+        return Route("forward", arguments, "block")
+    if method in TRANSACTION_READS:
+        return Route("forward", arguments, "transaction")
+    if method in PLAIN_READS:
+        return Route("forward", arguments)
+    if method in SIGNING:
+        raise RpcError(
+            METHOD_NOT_SUPPORTED,
+            f"{method}: this node holds no keys; sign locally and use eth_sendRawTransaction",
+        )
+    if method.startswith(CONTROL_NAMESPACES):
+        return _control(method, arguments, dev_methods=dev_methods)
+    raise RpcError(METHOD_NOT_FOUND, f"the method {method} does not exist/is not available")
+
+
+def log_range(criteria: Any, gate: int, safe: int) -> dict[str, Any] | None:
+    """The filter of ``eth_getLogs`` with its range pinned; None if it can match nothing yet.
+
+    Raises:
+        RpcError: the filter is malformed.
+    """
+    if not isinstance(criteria, dict):
+        raise RpcError(INVALID_PARAMS, "expected a filter object")
+    if criteria.get("blockHash") is not None:
+        return dict(criteria)
+    first = block_number(criteria.get("fromBlock"), gate, safe)
+    last = min(block_number(criteria.get("toBlock"), gate, safe), gate)
+    if first > last:
+        return None
+    return {**criteria, "fromBlock": hex(first), "toBlock": hex(last)}
+
+
+def block_number(tag: Any, gate: int, safe: int) -> int:
+    """The number that a block parameter means.
+
+    Raises:
+        RpcError: no block parameter.
+    """
+    if tag is None or tag in ("latest", "pending"):
+        return gate
+    if tag == "earliest":
+        return 0
+    if tag in ("safe", "finalized"):
+        return safe
+    if isinstance(tag, dict) and "blockNumber" in tag:
+        tag = tag["blockNumber"]
+    try:
+        number = int(tag, 16) if isinstance(tag, str) and tag.startswith("0x") else int(tag)
+    except (TypeError, ValueError) as exc:
+        raise RpcError(INVALID_PARAMS, f"not a block number or tag: {str(tag)[:80]}") from exc
+    if number < 0:
+        raise RpcError(INVALID_PARAMS, f"negative block number {number}")
+    return number
+
+
+def is_hash(tag: Any) -> bool:
+    """Whether a block parameter names a block by hash (EIP-1898 or a 32-byte string)."""
+    return (isinstance(tag, dict) and "blockHash" in tag) or (isinstance(tag, str) and len(tag) == 66)
+
+
+def _pin(
+    arguments: list[Any], position: int, gate: int, safe: int, *, missing_block: Literal["refuse", "nothing"]
+) -> Route:
+    if len(arguments) < position:
+        raise RpcError(INVALID_PARAMS, f"missing value for required argument {len(arguments)}")
+    tag = arguments[position] if len(arguments) > position else None
+    if is_hash(tag):
+        return Route("forward", arguments, "block" if missing_block == "nothing" else "")
+    number = block_number(tag, gate, safe)
+    if number > gate:
+        if missing_block == "nothing":
+            return Route("nothing", arguments)
+        raise RpcError(SERVER_ERROR, "header not found")
+    return Route("forward", [*arguments[:position], hex(number), *arguments[position + 1 :]])
+
+
+def _control(method: str, arguments: list[Any], *, dev_methods: bool) -> Route:
+    if not dev_methods:
+        raise RpcError(
+            METHOD_NOT_SUPPORTED,
+            f"{method} controls the engine behind the sequencer's back; set 'dev_methods: true' on this rollup to allow it",
+        )
+    if any(part in method.lower() for part in BLOCK_CONTROL):
+        raise RpcError(METHOD_NOT_SUPPORTED, f"{method}: the sequencer alone makes and orders blocks here")
+    return Route("control", arguments)

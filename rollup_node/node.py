@@ -1,0 +1,214 @@
+"""Wires one rollup node and keeps it alive: ``python -m rollup_node CONFIG.json``.
+
+The public listener opens only once the chain is recovered, so whoever gets an answer gets the right one. When the engine dies the
+node rebuilds it in place; when the chain diverges the node stops, because serving on would hide a broken promise.
+"""
+
+import asyncio
+import contextlib
+import sys
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import orjson
+import structlog
+import uvloop
+
+from bridge.wire.errors import RESOURCE_UNAVAILABLE, SERVER_ERROR, RpcError
+from bridge.wire.journal import Journal
+from bridge.wire.jsonrpc import Client, dispatcher
+from bridge.wire.server import run_until_signalled, serve
+from rollup_node.chain import Chain, Commit, StageRequest, recover
+from rollup_node.engines.base import Header
+from rollup_node.engines.evm import EvmEngine
+from rollup_node.errors import Diverged, EngineFailed, NodeError, NotNext, StaleTerm
+from rollup_node.following import Following
+from rollup_node.rpc import PublicRpc
+from rollup_node.store import Store
+
+CHECKPOINT_BLOCKS = 250
+"""Blocks between two checkpoints: at about 4 ms a block a restart replays for at most a second."""
+EXIT_DIVERGED = 70
+"""Exit code of a node whose chain diverged."""
+
+STALE_TERM, NOT_NEXT = -39001, -39002
+"""Error codes of the control listener."""
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """Everything a rollup node is told."""
+
+    name: str
+    chain_id: int
+    rpc_port: int
+    control_port: int
+    engine_port: int
+    token: str
+    """Bearer token of the control listener."""
+    sequencer_url: str
+    genesis: str
+    data_dir: str
+    journal: str
+    anvil: str
+    dev_methods: bool
+
+    @classmethod
+    def read(cls, path: Path) -> "Config":
+        """Read the file that the orchestrator wrote."""
+        return cls(**orjson.loads(path.read_bytes()))
+
+
+class ControlRpc:
+    """What the sequencer may ask of a rollup node, on a listener of its own behind a token."""
+
+    def __init__(self, chain: Chain, following: Following) -> None:
+        self._chain, self._following = chain, following
+        self._failed: asyncio.Future[NodeError] = asyncio.get_running_loop().create_future()
+        self.handle = dispatcher(
+            {
+                "rollup_greet": self._greet,
+                "rollup_stage": self._stage,
+                "rollup_commit": self._commit,
+                "rollup_published": self._published,
+                "rollup_accounts": self._accounts,
+            }
+        )
+
+    async def failed(self) -> NodeError:
+        """The error that ends this chain, once there is one."""
+        return await asyncio.shield(self._failed)
+
+    async def _greet(self, term: int, expected: int) -> Header:
+        async with self._translated():
+            head = await self._chain.greet(term)
+            if head.number < expected:
+                self._following.wake()
+            return head
+
+    async def _stage(self, message: Mapping[str, Any]) -> Any:
+        async with self._translated():
+            executed, results, events = await self._chain.stage(StageRequest.from_json(message))
+            return {"header": executed.header, "results": results, "events": events}
+
+    async def _commit(self, message: Mapping[str, Any]) -> Header:
+        async with self._translated():
+            return await self._chain.commit(Commit.from_json(message))
+
+    async def _published(self, number: int) -> bool:
+        self._chain.safe = max(self._chain.safe, min(number, self._chain.gate.number))
+        return True
+
+    async def _accounts(self, addresses: list[str]) -> list[list[str]]:
+        async with self._translated():
+            return await self._chain.accounts(addresses)
+
+    @contextlib.asynccontextmanager
+    async def _translated(self) -> AsyncIterator[None]:
+        try:
+            yield
+        except StaleTerm as exc:
+            raise RpcError(STALE_TERM, str(exc)) from exc
+        except NotNext as exc:
+            self._following.wake()
+            raise RpcError(NOT_NEXT, str(exc)) from exc
+        except (EngineFailed, Diverged) as exc:
+            if not self._failed.done():
+                self._failed.set_result(exc)
+            code = SERVER_ERROR if isinstance(exc, Diverged) else RESOURCE_UNAVAILABLE
+            raise RpcError(code, f"{type(exc).__name__}: {exc}") from exc
+
+
+async def run(config: Config) -> None:
+    """Run until SIGTERM.
+
+    Raises:
+        Diverged: a decided block executes differently here.
+    """
+    data = Path(config.data_dir)
+    store = Store(data)
+    with Journal(Path(config.journal), config.name, "rollup") as journal:
+        journal.emit("node.started")
+        stop = asyncio.ensure_future(run_until_signalled())
+        try:
+            while not stop.done():
+                await _one_life(config, store, journal, stop)
+        finally:
+            stop.cancel()
+            store.close()
+            journal.emit("node.stopped")
+
+
+async def _one_life(config: Config, store: Store, journal: Journal, stop: "asyncio.Future[None]") -> None:
+    """From the engine's start to its end; returns when the engine failed (so that the caller starts over) or on ``stop``."""
+    engine = EvmEngine(
+        config.anvil,
+        config.engine_port,
+        config.chain_id,
+        Path(config.genesis),
+        Path(config.data_dir) / "states",
+    )
+    async with contextlib.AsyncExitStack() as stack:
+        stack.push_async_callback(engine.stop)
+        chain = await recover(engine, store, journal)
+        sequencer = await stack.enter_async_context(Client(config.sequencer_url))
+        following = Following(chain, sequencer, config.chain_id)
+        control = ControlRpc(chain, following)
+        public = PublicRpc(chain, config.chain_id, sequencer, dev_methods=config.dev_methods)
+        await stack.enter_async_context(serve(control.handle, config.control_port, token=config.token))
+        await stack.enter_async_context(serve(public.handle, config.rpc_port, websocket=public.websocket))
+        log.info("node.ready", head=chain.gate.number)
+        tasks = {
+            asyncio.create_task(following.run()),
+            asyncio.create_task(_keep_checkpoints(chain)),
+            asyncio.create_task(_fail_with(engine)),
+            asyncio.create_task(_raise(control)),
+        }
+        try:
+            done, _ = await asyncio.wait({*tasks, stop}, return_when=asyncio.FIRST_COMPLETED)
+            for task in done - {stop}:
+                task.result()
+        except EngineFailed as exc:
+            log.error("engine.failed", error=str(exc))
+            journal.emit("engine.failed", error=str(exc))
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def _keep_checkpoints(chain: Chain) -> None:
+    due = asyncio.Event()
+    chain.on_commit.append(lambda _: due.set() if chain.replayed >= CHECKPOINT_BLOCKS else None)
+    if chain.replayed >= CHECKPOINT_BLOCKS:
+        due.set()
+    while True:
+        await due.wait()
+        due.clear()
+        await chain.checkpoint()
+
+
+async def _fail_with(engine: EvmEngine) -> None:
+    raise EngineFailed(f"the engine ended by itself with code {await engine.ended()}")
+
+
+async def _raise(control: ControlRpc) -> None:
+    raise await control.failed()
+
+
+def main() -> None:
+    """Entry point of ``python -m rollup_node``."""
+    config = Config.read(Path(sys.argv[1]))
+    structlog.contextvars.bind_contextvars(node=config.name)
+    try:
+        uvloop.run(run(config))
+    except Diverged as exc:
+        log.error("node.diverged", error=str(exc))
+        sys.exit(EXIT_DIVERGED)
+    except (NodeError, OSError) as exc:
+        log.error("node.failed", error=str(exc))
+        sys.exit(1)

@@ -1,0 +1,213 @@
+"""The public JSON-RPC of a rollup, over HTTP and WebSocket: what tools expect from a node.
+
+Reads go to the engine, pinned to the gate (``gateway``); transactions go to the sequencer; filters and subscriptions are our own,
+fed by commits (``subscriptions``); signing and control methods are refused.
+"""
+
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+
+from aiohttp import web
+
+from bridge.wire import rlp
+from bridge.wire.errors import INVALID_PARAMS, RESOURCE_UNAVAILABLE, SERVER_ERROR, PeerUnreachable, RpcError
+from bridge.wire.fees import next_base_fee
+from bridge.wire.jsonrpc import Client
+from bridge.wire.keccak import from_hex, to_hex
+from bridge.wire.transaction import Transaction, decode_transaction
+from rollup_node.chain import Chain
+from rollup_node.gateway import log_range, route
+from rollup_node.subscriptions import Connection, Filters
+
+CLIENT_VERSION = "rollnet/0.1.0"
+SUGGESTED_TIP = 0
+"""Wei per gas: order is first come first served, tips buy nothing."""
+RECENT = 4_096
+"""Transactions passed on by this node that it can describe while they are pending."""
+
+
+class PublicRpc:
+    """Answers users.
+
+    Args:
+        chain: the rollup.
+        chain_id: EIP-155 chain id.
+        sequencer: takes transactions.
+        dev_methods: whether control methods are allowed.
+    """
+
+    def __init__(self, chain: Chain, chain_id: int, sequencer: Client, *, dev_methods: bool) -> None:
+        self._chain, self._chain_id, self._sequencer, self._dev_methods = (
+            chain,
+            chain_id,
+            sequencer,
+            dev_methods,
+        )
+        self._recent: dict[str, Transaction] = {}
+        self._filters = Filters(chain)
+        self._local: dict[str, Callable[..., Awaitable[Any]]] = {
+            "web3_clientVersion": self._client_version,
+            "eth_chainId": self._get_chain_id,
+            "eth_blockNumber": self._block_number,
+            "eth_syncing": self._syncing,
+            "eth_accounts": self._accounts,
+            "eth_gasPrice": self._gas_price,
+            "eth_maxPriorityFeePerGas": self._priority_fee,
+            "eth_sendRawTransaction": self._send_raw_transaction,
+            "eth_sendBundle": self._send_bundle,
+            "eth_getLogs": self._get_logs,
+            "eth_newFilter": self._filters.new_filter,
+            "eth_newBlockFilter": self._filters.new_block_filter,
+            "eth_newPendingTransactionFilter": self._filters.new_pending_filter,
+            "eth_getFilterChanges": self._filters.changes,
+            "eth_getFilterLogs": self._filters.logs,
+            "eth_uninstallFilter": self._filters.uninstall,
+        }
+
+    async def handle(self, method: str, params: list[Any]) -> Any:
+        """Answer one call."""
+        if method in self._local:
+            try:
+                pending = self._local[method](*params)
+            except TypeError as exc:
+                raise RpcError(INVALID_PARAMS, f"{method}: {exc}") from exc
+            return await pending
+        if method == "eth_getTransactionCount" and len(params) > 1 and params[1] == "pending":
+            return await self._pending_count(params[0])
+        decided = route(
+            method, params, self._chain.gate.number, self._chain.safe, dev_methods=self._dev_methods
+        )
+        if decided.kind == "nothing":
+            return None
+        try:
+            if decided.kind == "control":
+                return await self._chain.mutate(method, decided.params)
+            result = await self._chain.engine.request(method, decided.params)
+        except PeerUnreachable as exc:
+            raise RpcError(RESOURCE_UNAVAILABLE, "the engine does not answer; it is being restarted") from exc
+        return self._check(decided.check, method, params, result)
+
+    async def websocket(self, request: web.Request) -> web.StreamResponse:
+        """One WebSocket connection: calls, batches and subscriptions."""
+        return await Connection(self._chain, self._filters, self.handle).run(request)
+
+    def _check(self, route_check: str, method: str, params: list[Any], result: Any) -> Any:
+        """Hide what is above the gate; the gate is read after the answer, so a block staged in between is hidden too."""
+        gate = self._chain.gate.number
+        if route_check == "block" and _above(result, gate):
+            return None
+        if route_check == "transaction":
+            digest = str(params[0]).lower() if params else ""
+            if digest in self._chain.hidden or _above(result, gate) or _pending(result):
+                if method == "debug_traceTransaction":
+                    raise RpcError(SERVER_ERROR, "transaction not found")
+                result = None
+            if result is None and method == "eth_getTransactionByHash" and digest in self._recent:
+                return pending_transaction(self._recent[digest])
+        return _standard(method, result)
+
+    async def _send_raw_transaction(self, raw: str) -> str:
+        sent = decode_transaction(from_hex(raw))
+        digest = await self._ask_sequencer("rollnet_sendTransaction", self._chain_id, raw)
+        self._recent[to_hex(sent.hash)] = sent
+        while len(self._recent) > RECENT:
+            self._recent.pop(next(iter(self._recent)))
+        self._filters.pending(to_hex(sent.hash))
+        return str(digest)
+
+    async def _send_bundle(self, bundle: Mapping[str, Any]) -> Any:
+        return await self._ask_sequencer("eth_sendBundle", bundle)
+
+    async def _pending_count(self, address: Any) -> str:
+        try:
+            return str(await self._ask_sequencer("rollnet_pendingNonce", self._chain_id, address))
+        except RpcError as exc:
+            if exc.code != RESOURCE_UNAVAILABLE:
+                raise
+            return str(await self.handle("eth_getTransactionCount", [address, "latest"]))
+
+    async def _ask_sequencer(self, method: str, *params: Any) -> Any:
+        try:
+            return await self._sequencer.call(method, *params)
+        except PeerUnreachable as exc:
+            raise RpcError(
+                RESOURCE_UNAVAILABLE,
+                "the sequencer does not answer: nothing was acknowledged; sending the same again is safe",
+            ) from exc
+
+    async def _get_logs(self, criteria: Any) -> Any:
+        pinned = log_range(criteria, self._chain.gate.number, self._chain.safe)
+        if pinned is None:
+            return []
+        found = await self._chain.engine.request("eth_getLogs", [pinned])
+        return [entry for entry in found if int(entry["blockNumber"], 16) <= self._chain.gate.number]
+
+    async def _client_version(self) -> str:
+        return CLIENT_VERSION
+
+    async def _get_chain_id(self) -> str:
+        return hex(self._chain_id)
+
+    async def _block_number(self) -> str:
+        return hex(self._chain.gate.number)
+
+    async def _syncing(self) -> bool:
+        return False
+
+    async def _accounts(self) -> list[str]:
+        return []
+
+    async def _priority_fee(self) -> str:
+        return hex(SUGGESTED_TIP)
+
+    async def _gas_price(self) -> str:
+        gate = self._chain.gate
+        return hex(2 * next_base_fee(gate.base_fee, gate.gas_used, gate.gas_limit) + SUGGESTED_TIP)
+
+
+def pending_transaction(sent: Transaction) -> dict[str, Any]:
+    """A transaction that is in no block yet, as ``eth_getTransactionByHash`` shows it."""
+    typed = sent.raw[0] < 0x80
+    fields = rlp.items(rlp.decode(sent.raw[1:] if typed else sent.raw))
+    v, r, s = (hex(rlp.integer(item)) for item in fields[-3:])
+    dynamic = {"maxFeePerGas": hex(sent.max_fee), "maxPriorityFeePerGas": hex(sent.priority_fee)}
+    return {
+        "hash": to_hex(sent.hash),
+        "type": hex(sent.raw[0]) if typed else "0x0",
+        "chainId": hex(sent.chain_id),
+        "nonce": hex(sent.nonce),
+        "from": to_hex(sent.sender),
+        "to": None if sent.to is None else to_hex(sent.to),
+        "value": hex(sent.value),
+        "gas": hex(sent.gas),
+        "gasPrice": hex(sent.max_fee),
+        **(dynamic if typed and sent.raw[0] != 0x01 else {}),
+        "input": to_hex(sent.data),
+        "v": v,
+        "r": r,
+        "s": s,
+        "blockHash": None,
+        "blockNumber": None,
+        "transactionIndex": None,
+    }
+
+
+def _above(result: Any, gate: int) -> bool:
+    number = result.get("blockNumber", result.get("number")) if isinstance(result, dict) else None
+    return isinstance(number, str) and int(number, 16) > gate
+
+
+def _pending(result: Any) -> bool:
+    """The engine's pool holds a transaction only while it is being staged: to readers it is simply not in a block yet."""
+    return isinstance(result, dict) and "blockNumber" in result and result["blockNumber"] is None
+
+
+def _standard(method: str, result: Any) -> Any:
+    """anvil 1.7 writes deposit receipts with an upper-case type and a decimal timestamp; tools expect the standard form."""
+    if method not in ("eth_getTransactionReceipt", "eth_getBlockReceipts") or result is None:
+        return result
+    for receipt in result if isinstance(result, list) else [result]:
+        receipt["type"] = str(receipt["type"]).lower()
+        if isinstance(receipt.get("blockTimestamp"), int):
+            receipt["blockTimestamp"] = hex(receipt["blockTimestamp"])
+    return result

@@ -1,0 +1,243 @@
+"""Filters and subscriptions, fed by the gate.
+
+The engine has its own, but they would tell of staged blocks; so these are ours. Polling filters remember the last block they told of;
+a WebSocket connection has one task that turns each commit into notifications and one that writes, so a slow reader delays
+nobody else. A reader that falls too far behind is disconnected.
+"""
+
+import asyncio
+import contextlib
+import secrets
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import orjson
+from aiohttp import WSMsgType, web
+
+from bridge.wire.errors import INVALID_PARAMS, LIMIT_EXCEEDED, RESOURCE_NOT_FOUND, RpcError
+from bridge.wire.jsonrpc import Handler, answer
+from rollup_node.chain import Chain
+from rollup_node.engines.base import Header
+from rollup_node.gateway import log_range
+
+FILTER_IDLE_SECONDS = 300.0
+"""A filter that nobody polls for this long is forgotten (as in geth)."""
+MAX_FILTERS = 1_000
+OUTBOX = 10_000
+"""Messages that may wait for a slow WebSocket reader."""
+
+Engine = Callable[[str, list[Any]], Awaitable[Any]]
+
+
+@dataclass(slots=True)
+class Filter:
+    """One polling filter."""
+
+    kind: Literal["logs", "blocks", "pending"]
+    criteria: dict[str, Any]
+    last: int
+    """Last block told of."""
+    used: float
+    pending: list[str] = field(default_factory=list)
+
+
+class Filters:
+    """``eth_newFilter`` and its relatives."""
+
+    def __init__(self, chain: Chain) -> None:
+        self._chain = chain
+        self._filters: dict[str, Filter] = {}
+        self._pending_listeners: list[Callable[[str], None]] = []
+
+    def listen_pending(self, listener: Callable[[str], None]) -> Callable[[], None]:
+        """Be told of every transaction passed on; returns the way out."""
+        self._pending_listeners.append(listener)
+        return lambda: self._pending_listeners.remove(listener)
+
+    def pending(self, digest: str) -> None:
+        """A transaction was passed on to the sequencer."""
+        for listener in list(self._pending_listeners):
+            listener(digest)
+        for entry in self._filters.values():
+            if entry.kind == "pending":
+                entry.pending.append(digest)
+
+    async def new_filter(self, criteria: Any) -> str:
+        """``eth_newFilter``."""
+        log_range(criteria, self._chain.gate.number, self._chain.safe)
+        return self._add("logs", criteria)
+
+    async def new_block_filter(self) -> str:
+        """``eth_newBlockFilter``."""
+        return self._add("blocks", {})
+
+    async def new_pending_filter(self, *_: Any) -> str:
+        """``eth_newPendingTransactionFilter``."""
+        return self._add("pending", {})
+
+    async def changes(self, identity: Any) -> list[Any]:
+        """``eth_getFilterChanges``."""
+        entry = self._get(identity)
+        if entry.kind == "pending":
+            told, entry.pending = entry.pending, []
+            return told
+        first, last = entry.last + 1, self._chain.gate.number
+        if first > last:
+            return []
+        entry.last = last
+        if entry.kind == "logs":
+            return await self._logs(
+                {**entry.criteria, "fromBlock": hex(first), "toBlock": hex(last)}, entry.criteria
+            )
+        request = self._chain.engine.request
+        blocks = [
+            await request("eth_getBlockByNumber", [hex(number), False]) for number in range(first, last + 1)
+        ]
+        return [block["hash"] for block in blocks]
+
+    async def logs(self, identity: Any) -> list[Any]:
+        """``eth_getFilterLogs``."""
+        entry = self._get(identity)
+        if entry.kind != "logs":
+            raise RpcError(INVALID_PARAMS, "this filter has no logs")
+        pinned = log_range(entry.criteria, self._chain.gate.number, self._chain.safe)
+        return [] if pinned is None else list(await self._chain.engine.request("eth_getLogs", [pinned]))
+
+    async def uninstall(self, identity: Any) -> bool:
+        """``eth_uninstallFilter``."""
+        return self._filters.pop(str(identity), None) is not None
+
+    def _add(self, kind: Literal["logs", "blocks", "pending"], criteria: dict[str, Any]) -> str:
+        now = time.monotonic()
+        for identity in [
+            key for key, entry in self._filters.items() if now - entry.used > FILTER_IDLE_SECONDS
+        ]:
+            del self._filters[identity]
+        if len(self._filters) >= MAX_FILTERS:
+            raise RpcError(LIMIT_EXCEEDED, f"more than {MAX_FILTERS} filters; uninstall some")
+        identity = hex(secrets.randbits(128))
+        self._filters[identity] = Filter(kind, criteria, self._chain.gate.number, now)
+        return identity
+
+    def _get(self, identity: Any) -> Filter:
+        entry = self._filters.get(str(identity))
+        if entry is None:
+            raise RpcError(RESOURCE_NOT_FOUND, "filter not found")
+        entry.used = time.monotonic()
+        return entry
+
+    async def _logs(self, window: dict[str, Any], criteria: dict[str, Any]) -> list[Any]:
+        asked = log_range(criteria, self._chain.gate.number, self._chain.safe) or {}
+        first = max(int(window["fromBlock"], 16), int(asked.get("fromBlock", "0x0"), 16))
+        # a filter with an open end goes on to the gate; one with a fixed end stops there
+        fixed = criteria.get("toBlock") not in (None, "latest", "pending")
+        last = (
+            min(int(window["toBlock"], 16), int(asked["toBlock"], 16))
+            if fixed and asked
+            else int(window["toBlock"], 16)
+        )
+        if criteria.get("fromBlock") in (None, "latest", "pending"):
+            first = int(window["fromBlock"], 16)
+        if first > last:
+            return []
+        pinned = {**criteria, "fromBlock": hex(first), "toBlock": hex(last)}
+        return list(await self._chain.engine.request("eth_getLogs", [pinned]))
+
+
+class Connection:
+    """One WebSocket connection: calls, batches and subscriptions."""
+
+    def __init__(self, chain: Chain, filters: Filters, handler: Handler) -> None:
+        self._chain, self._filters, self._handler = chain, filters, handler
+        self._heads: asyncio.Queue[Header] = asyncio.Queue()
+        self._outbox: asyncio.Queue[bytes] = asyncio.Queue(OUTBOX)
+        self._subscriptions: dict[str, tuple[str, Any]] = {}
+        self._overrun = asyncio.Event()
+
+    async def run(self, request: web.Request) -> web.StreamResponse:
+        """Serve until the peer leaves or falls too far behind."""
+        socket = web.WebSocketResponse(heartbeat=30.0)
+        await socket.prepare(request)
+        self._chain.on_commit.append(self._heads.put_nowait)
+        forget_pending = self._filters.listen_pending(self._tell_pending)
+        pumps = [asyncio.create_task(self._notify()), asyncio.create_task(self._write(socket))]
+        try:
+            async for message in socket:
+                if message.type is WSMsgType.TEXT:
+                    reply = await answer(message.data.encode(), self._handle)
+                    if reply:
+                        self._send(reply)
+                if self._overrun.is_set():
+                    break
+        finally:
+            self._chain.on_commit.remove(self._heads.put_nowait)
+            forget_pending()
+            for pump in pumps:
+                pump.cancel()
+            await asyncio.gather(*pumps, return_exceptions=True)
+            await socket.close()
+        return socket
+
+    async def _handle(self, method: str, params: list[Any]) -> Any:
+        if method == "eth_subscribe":
+            kind = params[0] if params else None
+            if kind not in ("newHeads", "logs", "newPendingTransactions"):
+                raise RpcError(
+                    INVALID_PARAMS,
+                    f"no {kind!r} subscription; there are newHeads, logs, newPendingTransactions",
+                )
+            criteria = params[1] if len(params) > 1 else {}
+            if kind == "logs":
+                log_range(criteria, self._chain.gate.number, self._chain.safe)
+            identity = hex(secrets.randbits(128))
+            self._subscriptions[identity] = (kind, criteria)
+            return identity
+        if method == "eth_unsubscribe":
+            return self._subscriptions.pop(str(params[0]) if params else "", None) is not None
+        return await self._handler(method, params)
+
+    def _tell_pending(self, digest: str) -> None:
+        for identity, (kind, _) in self._subscriptions.items():
+            if kind == "newPendingTransactions":
+                self._send(_notification(identity, digest))
+
+    async def _notify(self) -> None:
+        request = self._chain.engine.request
+        while True:
+            number = hex((await self._heads.get()).number)
+            for identity, (kind, criteria) in list(self._subscriptions.items()):
+                if kind == "newHeads":
+                    block = await request("eth_getBlockByNumber", [number, False])
+                    head = {
+                        key: value
+                        for key, value in block.items()
+                        if key not in ("transactions", "uncles", "withdrawals")
+                    }
+                    self._send(_notification(identity, head))
+                elif kind == "logs":
+                    window = {**criteria, "fromBlock": number, "toBlock": number}
+                    for entry in await request("eth_getLogs", [window]):
+                        self._send(_notification(identity, entry))
+
+    async def _write(self, socket: web.WebSocketResponse) -> None:
+        with contextlib.suppress(ConnectionError):
+            while True:
+                await socket.send_str((await self._outbox.get()).decode())
+
+    def _send(self, message: bytes) -> None:
+        try:
+            self._outbox.put_nowait(message)
+        except asyncio.QueueFull:
+            self._overrun.set()
+
+
+def _notification(identity: str, result: Any) -> bytes:
+    return orjson.dumps(
+        {
+            "jsonrpc": "2.0",
+            "method": "eth_subscription",
+            "params": {"subscription": identity, "result": result},
+        }
+    )

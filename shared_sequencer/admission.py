@@ -1,0 +1,207 @@
+"""Admission: what is checked before anything is acknowledged, and the acknowledgement itself.
+
+Checks first (signature, chain, size, gas, fee, expiry, nonce, balance, room), then the nonces are reserved, then the item goes to the
+write-ahead log, and only when that is on disk is the hash returned. The same item again returns the same hash.
+"""
+
+import time
+from collections.abc import Callable, Sequence
+
+from bridge.wire.bundle import decode_bundle
+from bridge.wire.errors import (
+    INVALID_PARAMS,
+    LIMIT_EXCEEDED,
+    RESOURCE_UNAVAILABLE,
+    SERVER_ERROR,
+    TRANSACTION_REJECTED,
+    RpcError,
+)
+from bridge.wire.journal import Journal, subject
+from bridge.wire.keccak import from_hex, to_hex
+from bridge.wire.stages import Stage
+from bridge.wire.system import SYSTEM_GAS
+from bridge.wire.transaction import Transaction, decode_transaction
+from shared_sequencer.errors import RollupDown, WalFailed
+from shared_sequencer.mempool import Account, Item, Mempool
+from shared_sequencer.rollups import Rollup
+from shared_sequencer.wal import WriteAheadLog
+
+TRANSACTION_LIFETIME_S = 60
+"""A single transaction that no slot can take (a nonce before it is missing) expires after this, seconds."""
+LONGEST_DEADLINE_S = 24 * 3600
+"""A bundle's deadline lies at most this far ahead, seconds."""
+NONCE_WINDOW = 64
+"""How far ahead of the account's pending nonce a nonce may be."""
+
+
+Builder = Callable[[str], Item]
+"""Makes the item once the journal event of its admission is known."""
+
+
+class Admission:
+    """Admits bundles and transactions into the mempool."""
+
+    def __init__(
+        self, rollups: Sequence[Rollup], mempool: Mempool, wal: WriteAheadLog, journal: Journal, limit: int
+    ) -> None:
+        self._rollups = {rollup.chain_id: rollup for rollup in rollups}
+        self._mempool, self._wal, self._journal, self._limit = mempool, wal, journal, limit
+        self._admitting: dict[str, Item] = {}
+
+    async def bundle(self, raws: Sequence[str], max_timestamp: int, salt: str, cause: str | None) -> str:
+        """Acknowledge a bundle; returns its hash.
+
+        Raises:
+            RpcError: refused, nothing is remembered.
+            Malformed: a leg does not decode.
+            WalFailed: not acknowledged, though it may be found in the log after a restart.
+        """
+        decoded = decode_bundle([from_hex(raw) for raw in raws], max_timestamp, from_hex(salt, 32))
+        now = time.time()
+        if max_timestamp < now:
+            raise RpcError(
+                TRANSACTION_REJECTED,
+                f"bundle expired: maxTimestamp {max_timestamp} is before now, {int(now)}",
+            )
+        if max_timestamp > now + LONGEST_DEADLINE_S:
+            raise RpcError(
+                INVALID_PARAMS, f"maxTimestamp {max_timestamp} is more than {LONGEST_DEADLINE_S} s ahead"
+            )
+        identity = to_hex(decoded.hash)
+        return await self._admit(
+            identity,
+            lambda event: Item(identity, "bundle", decoded.legs, max_timestamp, salt, event),
+            decoded.legs,
+            cause,
+        )
+
+    async def transaction(self, raw: str, chain_id: int | None, cause: str | None) -> str:
+        """Acknowledge a single transaction; returns its hash. Raises as :meth:`bundle`."""
+        sent = decode_transaction(from_hex(raw))
+        if chain_id is not None and sent.chain_id != chain_id:
+            raise RpcError(
+                TRANSACTION_REJECTED, f"invalid chain id for signer: have {sent.chain_id} want {chain_id}"
+            )
+        identity = to_hex(sent.hash)
+        deadline = int(time.time()) + TRANSACTION_LIFETIME_S
+        return await self._admit(
+            identity,
+            lambda event: Item(identity, "transaction", (sent,), deadline, "0x", event),
+            (sent,),
+            cause,
+        )
+
+    async def _admit(
+        self, identity: str, build: Builder, legs: tuple[Transaction, ...], cause: str | None
+    ) -> str:
+        if self._known(identity):
+            return identity
+        is_bundle = len(legs) > 1 or build("").kind == "bundle"
+        key = subject("bundle" if is_bundle else "transaction", identity)
+        submitted = cause or self._journal.emit(Stage.SUBMITTED, **key)
+        self._check_alone(legs, is_bundle=is_bundle)
+        balances = await self._accounts(legs)
+        # no await from here to the reservation: what is checked is what is reserved
+        if self._known(identity):
+            return identity
+        if len(self._mempool) + len(self._admitting) >= self._limit:
+            raise RpcError(
+                LIMIT_EXCEEDED, f"txpool is full: {self._limit} items wait; try again after the next slot"
+            )
+        self._check_account(legs, balances)
+        event = self._journal.reserve()
+        item = build(event)
+        self._mempool.reserve(item)
+        self._admitting[identity] = item
+        try:
+            await self._wal.append([item.to_record()])
+        except WalFailed:
+            self._mempool.release(item)
+            raise
+        finally:
+            del self._admitting[identity]
+        self._journal.emit(Stage.ADMITTED, reserved=event, cause=(submitted,), legs=len(legs), **key)
+        self._mempool.add(item)
+        return identity
+
+    def _known(self, identity: str) -> bool:
+        return identity in self._mempool.waiting or identity in self._mempool.ended
+
+    def _check_alone(self, legs: Sequence[Transaction], *, is_bundle: bool) -> None:
+        """Everything that needs no account."""
+        gas: dict[int, int] = {}
+        for leg in legs:
+            rollup = self._rollups.get(leg.chain_id)
+            if rollup is None:
+                known = ", ".join(f"{r.name} {r.chain_id}" for r in self._rollups.values())
+                raise RpcError(
+                    TRANSACTION_REJECTED, f"no rollup with chain id {leg.chain_id} here; there are {known}"
+                )
+            gas[leg.chain_id] = gas.get(leg.chain_id, SYSTEM_GAS if is_bundle else 0) + leg.gas
+            if leg.gas < leg.intrinsic_gas:
+                raise RpcError(
+                    SERVER_ERROR, f"intrinsic gas too low: have {leg.gas}, want {leg.intrinsic_gas}"
+                )
+            if not rollup.up:
+                raise RpcError(
+                    RESOURCE_UNAVAILABLE, f"rollup {rollup.name} does not take part at the moment; try again"
+                )
+            if leg.max_fee < rollup.base_fee:
+                raise RpcError(
+                    SERVER_ERROR,
+                    f"max fee per gas less than block base fee: {leg.max_fee} < {rollup.base_fee} on {rollup.name}",
+                )
+        for chain, needed in gas.items():
+            room = self._rollups[chain].gas_limit - SYSTEM_GAS
+            if needed > room:
+                raise RpcError(
+                    SERVER_ERROR, f"exceeds block gas limit: {needed} > {room} on {self._rollups[chain].name}"
+                )
+
+    def _check_account(self, legs: Sequence[Transaction], balances: dict[Account, int]) -> None:
+        costs: dict[Account, int] = {}
+        expected: dict[Account, int] = {}
+        for leg in legs:
+            account = (leg.chain_id, leg.sender)
+            where = f"{to_hex(leg.sender)} on {self._rollups[leg.chain_id].name}"
+            decided = self._mempool.next_nonce[account]
+            pending = expected.get(account, self._mempool.pending_nonce(account))
+            if leg.nonce < decided:
+                raise RpcError(
+                    SERVER_ERROR, f"nonce too low: next nonce {decided}, tx nonce {leg.nonce} ({where})"
+                )
+            holder = self._mempool.holder(leg)
+            if holder is not None:
+                raise RpcError(
+                    SERVER_ERROR,
+                    f"nonce {leg.nonce} of {where} is taken by {holder.kind} {holder.id}, which waits",
+                )
+            if leg.nonce > pending + NONCE_WINDOW:
+                raise RpcError(
+                    SERVER_ERROR, f"nonce too high: pending nonce {pending}, tx nonce {leg.nonce} ({where})"
+                )
+            expected[account] = max(pending, leg.nonce + 1)
+            costs[account] = costs.get(account, self._mempool.pending_cost(account)) + leg.cost
+            if costs[account] > balances[account]:
+                raise RpcError(
+                    SERVER_ERROR,
+                    f"insufficient funds for gas * price + value: have {balances[account]} want {costs[account]} ({where})",
+                )
+
+    async def _accounts(self, legs: Sequence[Transaction]) -> dict[Account, int]:
+        """Balances at the heads; nonces are remembered as they are learned."""
+        balances: dict[Account, int] = {}
+        for chain in dict.fromkeys(leg.chain_id for leg in legs):
+            senders = list(dict.fromkeys(leg.sender for leg in legs if leg.chain_id == chain))
+            try:
+                answers = await self._rollups[chain].call(
+                    "rollup_accounts", [to_hex(sender) for sender in senders]
+                )
+            except RollupDown as exc:
+                raise RpcError(RESOURCE_UNAVAILABLE, f"{exc}; nothing was acknowledged, try again") from exc
+            for sender, (nonce, balance) in zip(senders, answers, strict=True):
+                account = (chain, sender)
+                known = self._mempool.next_nonce.get(account, 0)
+                self._mempool.next_nonce[account] = max(known, int(nonce, 16))
+                balances[account] = int(balance, 16)
+        return balances

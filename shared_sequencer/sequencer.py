@@ -1,0 +1,321 @@
+"""The slot loop: select, stage, decide, commit.
+
+One slot at a time. The decision is one write-ahead-log record; once it is on disk the slot is true, whoever dies next: rollup nodes that were
+told open their gates, the others find it in the log. Nothing is served, and no status says ``committed``, before.
+"""
+
+import asyncio
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import structlog
+
+from bridge.wire.journal import Journal, subject
+from bridge.wire.slot import GENESIS_PARENT, Decision, Slot, slot_hash
+from bridge.wire.stages import Stage
+from shared_sequencer.errors import RollupDown, WalDamaged
+from shared_sequencer.mempool import End, Item, Mempool
+from shared_sequencer.ordering import Policy, Selection, select
+from shared_sequencer.rollups import Rollup
+from shared_sequencer.staging import Round, Staged, stage_slot
+from shared_sequencer.wal import WriteAheadLog
+
+log = structlog.get_logger()
+
+
+@dataclass(slots=True)
+class SlotLog:
+    """Decided slots, in memory; the write-ahead log has them all."""
+
+    slots: list[Slot]
+    causes: dict[str, str]
+    """Journal events that replace those of the record (emitted again after a crash)."""
+    by_chain: dict[int, list[int]]
+    """For each rollup, slot number of each of its blocks: block ``n`` stands at ``n - 1``."""
+    changed: asyncio.Condition
+    head: str = GENESIS_PARENT
+    """Hash of the last slot."""
+
+    def add(self, slot: Slot) -> None:
+        """One more decided slot.
+
+        Raises:
+            WalDamaged: it does not follow the last one.
+        """
+        if slot.number != len(self.slots) or slot.parent != self.head:
+            raise WalDamaged(f"slot {slot.number} does not follow slot {len(self.slots) - 1}")
+        self.slots.append(slot)
+        self.head = slot_hash(slot)
+        for block in slot.blocks:
+            numbers = self.by_chain.setdefault(block.chain_id, [])
+            if block.number != len(numbers) + 1:
+                raise WalDamaged(
+                    f"slot {slot.number} has block {block.number} of {block.chain_id} after {len(numbers)}"
+                )
+            numbers.append(slot.number)
+
+
+def new_slot_log() -> SlotLog:
+    """An empty log."""
+    return SlotLog([], {}, {}, asyncio.Condition())
+
+
+class Sequencer:
+    """Turns waiting items into decided slots."""
+
+    def __init__(
+        self,
+        *,
+        term: int,
+        slot_s: float,
+        rollups: Sequence[Rollup],
+        mempool: Mempool,
+        slots: SlotLog,
+        wal: WriteAheadLog,
+        journal: Journal,
+        policy: Policy,
+    ) -> None:
+        self.term = term
+        self._slot_s = slot_s
+        self._rollups = {rollup.chain_id: rollup for rollup in rollups}
+        self._mempool, self._slots, self._wal, self._journal, self._policy = (
+            mempool,
+            slots,
+            wal,
+            journal,
+            policy,
+        )
+        self._wake = asyncio.Event()
+
+    def wake(self) -> None:
+        """There may be work."""
+        self._wake.set()
+
+    async def run(self) -> None:
+        """Run slots for ever, at most one every ``slot_s``.
+
+        Raises:
+            WalFailed: a decision could not be made durable.
+        """
+        last = -self._slot_s
+        while True:
+            await self._work(last)
+            last = time.monotonic()
+            await self.slot()
+
+    async def slot(self) -> Slot | None:
+        """One slot; None if there was nothing to decide."""
+        timestamp = self._timestamp()
+        up = {chain for chain, rollup in self._rollups.items() if rollup.up}
+        selection = select(
+            self._policy.order(self._mempool),
+            next_nonce=self._mempool.next_nonce,
+            gas_limits={chain: rollup.gas_limit for chain, rollup in self._rollups.items()},
+            up=up,
+            timestamp=timestamp,
+        )
+        await self._expire(selection.expired)
+        due = {chain for chain in up if self._due(self._rollups[chain])}
+        if not selection.items and not due:
+            return None
+        number = len(self._slots.slots)
+        work = Round(
+            term=self.term,
+            slot=number,
+            timestamp=timestamp,
+            causes=self._sequenced(selection, number),
+            transactions=list(selection.transactions),
+            bundles=list(selection.bundles),
+            due=due,
+        )
+        staged = await stage_slot(work, self._rollups)
+        if not staged.blocks and not staged.aborted and not staged.dropped:
+            return None
+        slot = self._decide(staged, number, timestamp)
+        await self._wal.append([{"kind": "slot", "slot": slot}])
+        await self._apply(slot, staged)
+        return slot
+
+    def _decide(self, staged: Staged, number: int, timestamp: int) -> Slot:
+        decisions = [
+            *(Decision(item.id, "include", chain_id=item.legs[0].chain_id) for item in staged.transactions),
+            *(Decision(item.id, "commit") for item in staged.bundles),
+            *(
+                Decision(
+                    item.id,
+                    "abort",
+                    abort.cause.leg,
+                    abort.cause.chain_id,
+                    abort.cause.reason or "execution reverted",
+                    abort.cause.data,
+                )
+                for item, abort in staged.aborted
+            ),
+            *(Decision(item.id, "drop", 0, item.legs[0].chain_id, reason) for item, reason in staged.dropped),
+        ]
+        return Slot(
+            term=self.term,
+            number=number,
+            parent=self._slots.head,
+            timestamp=timestamp,
+            blocks=tuple(staged.blocks[chain] for chain in sorted(staged.blocks)),
+            decisions=tuple(decisions),
+            causes={decision.id: self._journal.reserve() for decision in decisions},
+        )
+
+    async def _apply(self, slot: Slot, staged: Staged) -> None:
+        """The slot is durable: remember it, say so, and tell the rollups."""
+        items = {item.id: item for item in self._mempool}
+        now = time.monotonic()
+        for block in slot.blocks:
+            self._rollups[block.chain_id].decided(
+                block.number, block.hash, staged.headers[block.chain_id], now
+            )
+        self._slots.add(slot)
+        record_ends(self._mempool, slot)
+        for decision in slot.decisions:
+            journal_decision(
+                self._journal,
+                decision,
+                slot,
+                kind=items[decision.id].kind,
+                reserved=slot.causes[decision.id],
+                cause=staged.events.get(decision.id, ()),
+            )
+        messages = commit_messages(slot, slot.causes, items)
+        async with asyncio.TaskGroup() as tasks:
+            for chain, message in messages.items():
+                tasks.create_task(self._commit(self._rollups[chain], message))
+        async with self._slots.changed:
+            self._slots.changed.notify_all()
+
+    async def _commit(self, rollup: Rollup, message: Mapping[str, Any]) -> None:
+        try:
+            await rollup.call("rollup_commit", message)
+        except RollupDown as exc:
+            log.warning("commit.unheard", rollup=rollup.name, slot=message["slot"], error=str(exc))
+
+    async def _expire(self, expired: Sequence[Item]) -> None:
+        """Deadlines that passed: no slot decides them, the clock did; a lost record is written again after a restart."""
+        if not expired:
+            return
+        ends = [(item, self._why_expired(item)) for item in expired]
+        await self._wal.append([{"kind": "end", "id": item.id, "reason": reason} for item, reason in ends])
+        for item, reason in ends:
+            self._mempool.end(End(item, Decision(item.id, "expire", reason=reason), None, {}))
+            key = subject(item.kind, item.id)
+            self._journal.emit(Stage.EXPIRED, cause=(item.cause,), reason=reason, **key)
+        async with self._slots.changed:
+            self._slots.changed.notify_all()
+
+    def _why_expired(self, item: Item) -> str:
+        for index, leg in enumerate(item.legs):
+            rollup = self._rollups[leg.chain_id]
+            if not rollup.up:
+                return f"leg {index}: rollup {rollup.name} was {rollup.state} until the deadline {item.max_timestamp}"
+            decided = self._mempool.next_nonce.get((leg.chain_id, leg.sender), 0)
+            if leg.nonce != decided:
+                return (
+                    f"leg {index}: nonce {leg.nonce} on {rollup.name} never became next (next is {decided})"
+                )
+        return f"no slot could take it before the deadline {item.max_timestamp}"
+
+    def _sequenced(self, selection: Selection, number: int) -> dict[str, str]:
+        causes: dict[str, str] = {}
+        for item in selection.items:
+            key = subject(item.kind, item.id)
+            causes[item.id] = self._journal.emit(Stage.SEQUENCED, cause=(item.cause,), slot=number, **key)
+        return causes
+
+    def _timestamp(self) -> int:
+        """Wall-clock seconds that never go back, neither in this log nor on any rollup."""
+        floor: list[int] = [rollup.head["timestamp"] for rollup in self._rollups.values() if rollup.head]
+        floor += [slot.timestamp for slot in self._slots.slots[-1:]]
+        return max([int(time.time()), *floor])
+
+    def _due(self, rollup: Rollup) -> bool:
+        return time.monotonic() - rollup.produced >= rollup.block_time_s
+
+    async def _work(self, last: float) -> None:
+        """Wait until a slot may begin and there is something to look at."""
+        while True:
+            opens = last + self._slot_s - time.monotonic()
+            if opens > 0:
+                await asyncio.sleep(opens)
+            dues = [r.produced + r.block_time_s - time.monotonic() for r in self._rollups.values() if r.up]
+            patience = min([*dues, 1.0])
+            if len(self._mempool) or patience <= 0:
+                return
+            self._wake.clear()
+            try:
+                async with asyncio.timeout(patience):
+                    await self._wake.wait()
+            except TimeoutError:
+                continue
+
+
+def record_ends(mempool: Mempool, slot: Slot) -> None:
+    """Move a slot's items from waiting to ended."""
+    where = {block.chain_id: (block.number, block.hash) for block in slot.blocks}
+    for decision in slot.decisions:
+        item = mempool.waiting[decision.id]
+        took_effect = decision.outcome in ("commit", "include")
+        chains = {leg.chain_id for leg in item.legs} if took_effect else set()
+        for leg in item.legs if took_effect else ():
+            mempool.included(leg)
+        mempool.end(End(item, decision, slot.number, {chain: where[chain] for chain in chains}))
+
+
+def journal_decision(
+    journal: Journal,
+    decision: Decision,
+    slot: Slot,
+    *,
+    kind: str,
+    reserved: str | None,
+    cause: Sequence[str],
+    recovered: bool = False,
+) -> str:
+    """Say what was decided; returns the event's id."""
+    marks: dict[str, Any] = {"recovered": True} if recovered else {}
+    if decision.outcome in ("abort", "drop"):
+        marks |= {"leg": decision.leg, "chain_id": decision.chain_id, "reason": decision.reason}
+    failed_leg = marks.pop("leg", None)
+    if failed_leg is not None:
+        marks["failed_leg"] = failed_leg
+    key = subject(kind, decision.id)
+    outcome = {"include": "commit", "drop": "abort"}.get(decision.outcome, decision.outcome)
+    return journal.emit(
+        Stage.DECIDED, reserved=reserved, cause=cause, decision=outcome, slot=slot.number, **key, **marks
+    )
+
+
+def commit_messages(
+    slot: Slot, causes: Mapping[str, str], items: Mapping[str, Item]
+) -> dict[int, dict[str, Any]]:
+    """What each rollup is told of a slot, by chain id."""
+    aborted: dict[int, list[tuple[str, list[int]]]] = {}
+    for decision in slot.decisions:
+        if decision.outcome == "abort":
+            legs = items[decision.id].legs
+            for chain in dict.fromkeys(leg.chain_id for leg in legs):
+                indexes = [index for index, leg in enumerate(legs) if leg.chain_id == chain]
+                aborted.setdefault(chain, []).append((decision.id, indexes))
+    blocks = {block.chain_id: block for block in slot.blocks}
+    return {
+        chain: {
+            "term": slot.term,
+            "slot": slot.number,
+            "block": blocks.get(chain),
+            "aborted": aborted.get(chain, []),
+            "causes": causes,
+        }
+        for chain in sorted(blocks.keys() | aborted.keys())
+    }
+
+
+def without_causes(slot: Slot) -> Slot:
+    """The slot as users see it: journal events are of no use to them."""
+    return replace(slot, causes={})

@@ -1,0 +1,156 @@
+"""The write-ahead log: the one place where "acknowledged" and "decided" become true.
+
+The problem: an acknowledgement or a decision must survive SIGKILL and power loss, but an fsync costs a millisecond or more, and many clients
+wait at once. The choice is *group commit*: appends queue up, one thread writes and fsyncs whatever has gathered, and all their
+callers wake together. So the cost is one fsync per group, however many items it holds.
+
+Format: records of ``length (4 bytes, little-endian) · crc32 (4 bytes) · JSON``. A crash can only tear the end: on boot a tail
+that is not whole is cut off (nobody was told of it), while damage before the end, which no crash explains, stops the sequencer.
+After a failed write or fsync the log is poisoned: the kernel may have dropped the pages, so nothing can be promised any more.
+Rejected: SQLite (an fsync per transaction, or group commit by hand all the same) and one file per slot (a directory fsync each).
+"""
+
+import asyncio
+import fcntl
+import os
+import struct
+import zlib
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from shared_sequencer.errors import WalDamaged, WalFailed, WalLocked
+
+_FRAME = struct.Struct("<II")
+MAX_RECORD_BYTES = 256 * 1024 * 1024
+"""No record is longer; a longer length field is damage."""
+
+
+class WriteAheadLog:
+    """An append-only log with group commit.
+
+    Args:
+        path: the file; created when missing.
+
+    Raises:
+        WalLocked: another process has it open.
+    """
+
+    def __init__(self, path: Path) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        created = not path.exists()
+        self._fd = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        try:
+            fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as exc:
+            os.close(self._fd)
+            raise WalLocked(f"{path} belongs to a running sequencer") from exc
+        if created:
+            _sync_folder(path.parent)
+        self._path = path
+        self._queue: list[tuple[bytes, asyncio.Future[None]]] = []
+        self._queued = asyncio.Event()
+        self._failure: WalFailed | None = None
+
+    def records(self) -> Iterator[Any]:
+        """Every record in order; cuts off a torn tail. Call it once, before the first append.
+
+        Raises:
+            WalDamaged: a record before the end is broken.
+        """
+        size = self._path.stat().st_size
+        offset = 0
+        with self._path.open("rb") as log:
+            while offset < size:
+                frame = log.read(_FRAME.size)
+                length, checksum = (
+                    _FRAME.unpack(frame) if len(frame) == _FRAME.size else (MAX_RECORD_BYTES + 1, 0)
+                )
+                end = offset + _FRAME.size + length
+                body = log.read(length) if length <= MAX_RECORD_BYTES and end <= size else b""
+                if len(body) != length or zlib.crc32(body) != checksum:
+                    self._cut_tail(offset, size, end)
+                    return
+                offset = end
+                yield orjson.loads(body)
+
+    async def append(self, records: Sequence[Any]) -> None:
+        """Return once the records are on disk.
+
+        Raises:
+            WalFailed: they may or may not be; the sequencer must stop.
+        """
+        if self._failure is not None:
+            raise self._failure
+        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        bodies = [orjson.dumps(record) for record in records]
+        frames = b"".join(_FRAME.pack(len(body), zlib.crc32(body)) + body for body in bodies)
+        self._queue.append((frames, done))
+        self._queued.set()
+        await asyncio.shield(done)
+
+    async def run(self) -> None:
+        """The committer: writes whatever has gathered, for ever.
+
+        Raises:
+            WalFailed: the disk refused; every waiting append is told the same.
+        """
+        while True:
+            await self._queued.wait()
+            self._queued.clear()
+            group, self._queue = self._queue, []
+            if not group:
+                continue
+            try:
+                await asyncio.to_thread(self._write, b"".join(frames for frames, _ in group))
+            except OSError as exc:
+                self._failure = WalFailed(f"{self._path}: {exc}; free the disk and restart the sequencer")
+                for _, done in group + self._queue:
+                    if not done.done():
+                        done.set_exception(self._failure)
+                        done.exception()  # seen here, whether or not the caller still waits
+                raise self._failure from exc
+            for _, done in group:
+                if not done.done():
+                    done.set_result(None)
+
+    def close(self) -> None:
+        """Release the file and its lock."""
+        os.close(self._fd)
+
+    def _write(self, data: bytes) -> None:
+        view = memoryview(data)
+        while view:
+            view = view[os.write(self._fd, view) :]
+        os.fdatasync(self._fd)
+
+    def _cut_tail(self, offset: int, size: int, end: int) -> None:
+        if end < size and _whole_record_follows(self._path, offset, size):
+            raise WalDamaged(
+                f"{self._path}: record at byte {offset} of {size} is damaged, whole records follow it"
+            )
+        os.ftruncate(self._fd, offset)
+        os.fsync(self._fd)
+
+
+def _whole_record_follows(path: Path, offset: int, size: int) -> bool:
+    """Whether a later record is whole: then the damage at ``offset`` is not the torn end of a crash."""
+    with path.open("rb") as log:
+        log.seek(offset)
+        rest = log.read(min(size - offset, 64 * 1024 * 1024))
+    for start in range(1, len(rest) - _FRAME.size):
+        length, checksum = _FRAME.unpack_from(rest, start)
+        body = rest[start + _FRAME.size : start + _FRAME.size + length]
+        if 0 < length == len(body) and body[:1] == b"{" and zlib.crc32(body) == checksum:
+            return True
+    return False
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
