@@ -1,0 +1,279 @@
+"""The spec: what a topology file may say.
+
+These models are the single source: validation, the JSON Schema and the reference page all come from them. Every field
+documents what it means, its unit (``x-unit``), default and constraint. A default that depends on other fields is
+``None`` here and decided in ``resolve``; ``x-default`` says how. Durations are seconds once read.
+"""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from orchestrator.topology.fields import (
+    DurationBetween,
+    Name,
+    Price,
+    Quantity,
+    RollupName,
+    ascending,
+    available,
+)
+
+MAX_ROLLUPS = 64
+
+MAX_CHAIN_ID = 2**53 - 1
+"""The greatest integer that JavaScript wallets hold exactly."""
+
+
+Strikes = Annotated[
+    tuple[Price, ...],
+    Field(min_length=1, max_length=64),
+    ascending("strikes"),
+]
+
+
+def _notes(**notes: str) -> dict[str, Any]:
+    """What JSON Schema has no word for: ``unit``, and a ``default`` that depends on other fields."""
+    return {f"x-{key}": note for key, note in notes.items()}
+
+
+class Section(BaseModel):
+    """A map of the file: frozen, strict about types, closed to unknown keys."""
+
+    model_config = ConfigDict(frozen=True, strict=True, extra="forbid", allow_inf_nan=False)
+
+
+class L1Spec(Section):
+    """The settlement chain, shared by all rollups."""
+
+    block_time: Annotated[float, DurationBetween("100ms", "1m")] = Field(
+        default=1.0,
+        description="Time between two L1 blocks; nothing is published or settled faster than this.",
+        examples=["1s"],
+    )
+    chain_id: int = Field(
+        default=900,
+        ge=1,
+        le=MAX_CHAIN_ID,
+        description="Chain id of the L1; no rollup may have the same.",
+        examples=[900],
+    )
+
+
+class SettlementSpec(Section):
+    """How a rollup's outputs become final on the L1."""
+
+    kind: Annotated[Literal["optimistic"], available()] = Field(
+        description="`optimistic`: an output is final when nobody has challenged it in time (not available in this version).",
+        examples=["optimistic"],
+    )
+    challenge_period: Annotated[float, DurationBetween("1s", "30d")] = Field(
+        default=604800.0,
+        description="How long an output may be challenged before it is final.",
+        examples=["5s"],
+    )
+
+
+class RollupSpec(Section):
+    """One rollup; `{}` takes every default. The key is its name: a lower-case DNS label, not `l1`, `sequencer` or `maker`."""
+
+    engine: Annotated[Literal["evm", "options"], available("evm")] = Field(
+        default="evm",
+        description="Execution engine. `evm`: anvil; `options`: the native options engine (not available in this version).",
+        examples=["evm"],
+    )
+    chain_id: Annotated[int, Field(ge=1, le=MAX_CHAIN_ID)] | None = Field(
+        default=None,
+        description="Chain id, unique in the devnet.",
+        examples=[10],
+        json_schema_extra=_notes(
+            default="a hash of the rollup's name, so that adding a rollup changes no other"
+        ),
+    )
+    block_gas_limit: int = Field(
+        default=30_000_000,
+        ge=1_000_000,
+        le=1_000_000_000,
+        description="Gas that one block may use.",
+        examples=[60000000],
+        json_schema_extra=_notes(unit="gas"),
+    )
+    block_time: Annotated[float, DurationBetween("50ms", "1m")] | None = Field(
+        default=None,
+        description="Longest time without a block. Slots with work make blocks earlier. Not shorter than `messaging.slot`.",
+        examples=["2s"],
+        json_schema_extra=_notes(default="2s, or `messaging.slot` if that is longer"),
+    )
+    dev_methods: bool = Field(
+        default=False,
+        description="Serve the engine's control methods (`anvil_*`, `evm_*`) on the rollup's endpoint. They bypass the sequencer.",
+        examples=[True],
+    )
+    settlement: SettlementSpec | None = Field(
+        default=None,
+        description="How outputs become final on the L1. Left out: batches are published, outputs are not settled.",
+        json_schema_extra=_notes(default="none"),
+    )
+
+
+class MessagingSpec(Section):
+    """How transactions and bundles are ordered across the rollups."""
+
+    mode: Annotated[Literal["shared-sequencer", "l1-bridge"], available("shared-sequencer")] = Field(
+        default="shared-sequencer",
+        description="`shared-sequencer`: one sequencer orders all rollups in slots, bundles are atomic; "
+        "`l1-bridge`: messages cross the L1 (not available in this version).",
+        examples=["shared-sequencer"],
+    )
+    slot: Annotated[float, DurationBetween("5ms", "60s")] = Field(
+        default=0.2,
+        description="Shortest time between two slots: the beat at which bundles are decided.",
+        examples=["200ms"],
+    )
+    mempool_limit: int = Field(
+        default=10_000,
+        ge=1,
+        le=1_000_000,
+        description="Admitted transactions and bundles that may wait for a slot; beyond it the sequencer refuses new ones.",
+        examples=[5000],
+        json_schema_extra=_notes(unit="transactions and bundles"),
+    )
+    publish_every: Annotated[float, DurationBetween("50ms", "10m")] | None = Field(
+        default=None,
+        description="Longest time a decided slot waits for its superbatch on the L1. Not shorter than `slot`.",
+        examples=["1s"],
+        json_schema_extra=_notes(default="1s, or `slot` if that is longer"),
+    )
+
+
+class MarketSpec(Section):
+    """The options market that every EVM rollup carries. Left out: no contracts, no maker, no quotes."""
+
+    underlying: str = Field(
+        pattern=r"^[A-Z][A-Z0-9]{0,9}$",
+        description="Symbol of what the options are on: capital letters and digits, ten at most.",
+        examples=["ETH"],
+    )
+    spot: Price = Field(
+        description="Price of one unit of the underlying when the devnet starts.",
+        examples=[2000],
+        json_schema_extra=_notes(unit="USD, at most six decimals"),
+    )
+    volatility: float = Field(
+        ge=0.01,
+        le=10,
+        description="Annualised volatility that the maker quotes with; 0.6 is 60 %.",
+        examples=[0.6],
+        json_schema_extra=_notes(unit="per square root of a year"),
+    )
+    rate: float = Field(
+        default=0.0,
+        ge=-0.5,
+        le=1,
+        description="Continuously compounded risk-free rate; 0.05 is 5 %.",
+        examples=[0.05],
+        json_schema_extra=_notes(unit="per year"),
+    )
+    spread: float = Field(
+        default=0.02,
+        ge=0,
+        le=1,
+        description="The maker's full bid-ask spread as a share of the mid price; 0.02 is 2 %.",
+        examples=[0.02],
+        json_schema_extra=_notes(unit="share of the mid price"),
+    )
+    depth: Quantity = Field(
+        default=100.0,
+        ge=0.0001,
+        le=1e9,
+        description="What the maker quotes on each side of each series.",
+        examples=[100],
+        json_schema_extra=_notes(unit="units of the underlying, at most four decimals"),
+    )
+    expiries: Annotated[
+        tuple[Annotated[float, DurationBetween("1s", "3650d")], ...], ascending("expiries")
+    ] = Field(
+        default=(604800.0, 2592000.0),
+        min_length=1,
+        max_length=32,
+        description="Times to expiry of the listed series, counted from the devnet's start, rising.",
+        examples=[["7d", "30d"]],
+    )
+    strikes: Strikes | None = Field(
+        default=None,
+        description="Listed strikes, rising, each below `price_cap` times `spot`.",
+        examples=[[1800, 2000, 2200]],
+        json_schema_extra=_notes(
+            unit="USD, at most six decimals",
+            default="nine strikes around `spot`, a round step of at most 5 % apart",
+        ),
+    )
+    price_cap: float = Field(
+        default=4.0,
+        ge=1.5,
+        le=100,
+        description="Settlement prices above this many times `spot` count as that: it bounds a call's payoff, "
+        "so that cash collateralises it in full.",
+        examples=[4],
+        json_schema_extra=_notes(unit="times `spot`"),
+    )
+
+
+class TopologySpec(Section):
+    """A devnet, as its author wrote it."""
+
+    name: Name = Field(
+        description="Name of the topology: a lower-case DNS label. Run directories carry it.",
+        examples=["my-devnet"],
+    )
+    seed: int = Field(
+        default=0,
+        ge=0,
+        le=2**31 - 1,
+        description="Accounts are derived from it, and every random choice of a run. Seed 0 gives Foundry's well-known accounts.",
+        examples=[7],
+    )
+    l1: L1Spec = Field(
+        default=L1Spec(),
+        description="The settlement chain.",
+        json_schema_extra=_notes(default="every default"),
+    )
+    rollups: dict[RollupName, RollupSpec] = Field(
+        min_length=1,
+        max_length=MAX_ROLLUPS,
+        description="The rollups by name, 1 to 64; one more line is one more rollup.",
+        examples=[{"alpha": {}}],
+    )
+    messaging: MessagingSpec = Field(
+        default=MessagingSpec(),
+        description="How transactions and bundles are ordered.",
+        json_schema_extra=_notes(default="every default"),
+    )
+    market: MarketSpec | None = Field(
+        default=None, description="The options market.", json_schema_extra=_notes(default="no market")
+    )
+    runtime: Annotated[Literal["auto", "process", "docker"], available("auto", "process")] = Field(
+        default="auto",
+        description="Where nodes run. `process`: processes of this machine; `docker`: containers "
+        "(not available in this version); `auto`: the best that is available.",
+        examples=["process"],
+    )
+    accounts: int = Field(
+        default=10,
+        ge=1,
+        le=256,
+        description="Funded users on every chain, derived from the public development mnemonic at `m/44'/60'/<seed>'/0/<index>`.",
+        examples=[20],
+        json_schema_extra=_notes(unit="accounts"),
+    )
+
+
+SECTIONS: dict[tuple[str, ...], type[Section]] = {
+    (): TopologySpec,
+    ("l1",): L1Spec,
+    ("rollups", "<name>"): RollupSpec,
+    ("rollups", "<name>", "settlement"): SettlementSpec,
+    ("messaging",): MessagingSpec,
+    ("market",): MarketSpec,
+}
+"""Every map of the file by its place, in the order of the reference page; ``<name>`` stands for a rollup's name."""

@@ -1,0 +1,286 @@
+"""From a file to a spec: every mistake at once, where it stands, with what to write instead."""
+
+import json
+import math
+from typing import Any
+
+import pytest
+import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from orchestrator.topology.durations import format_duration, parse_duration, suggest_duration
+from orchestrator.topology.errors import InvalidTopology
+from orchestrator.topology.load import read_topology
+from orchestrator.topology.names import RESERVED_NAMES, is_name, suggest_name
+from orchestrator.topology.spec import TopologySpec
+
+
+def said(text: str) -> list[str]:
+    """The problems of a topology as printed, without the name of the file."""
+    with pytest.raises(InvalidTopology) as caught:
+        read_topology(text.encode(), "x.yaml")
+    assert caught.value.exit_code == 2
+    return [str(problem).removeprefix("x.yaml:") for problem in caught.value.problems]
+
+
+def said_of(section: str) -> list[str]:
+    """The problems of one line under a topology that is otherwise right."""
+    return said(f"name: x\nrollups: {{alpha: {{}}}}\n{section}\n")
+
+
+def test_all_mistakes_come_at_once_in_the_order_of_the_file() -> None:
+    """Unreadable places, wrong fields and broken rules of one file are reported together, each at its own place."""
+    text = """\
+name: My Net
+seed: 0123
+slot: 20ms
+l1: {block_time: 1, chain_id: yes}
+rollups:
+  alpha: {engine: emv, chain_id: 77}
+  beta: {engine: options, chain_id: 77, block_gas_limt: 5}
+  gamma:
+  alpha: {}
+  sequencer: {settlement: {kind: optimistic, challenge_period: 5}}
+messaging: {mode: l1_bridge, slot: 1:30, publish_every: 2}
+market: {underlying: eth, spot: 2000, volatility: 60%, strikes: [1, 3, 2], price_cap: 4x}
+runtime: docker
+accounts: 10.0
+"""
+    # fmt: off
+    expected = [
+        "1:7: name: 'My Net' is no name: lower-case letters, digits and dashes, a letter first, at most 32 characters (for example my-net)",
+        '2:7: seed: 0123 is ambiguous: YAML 1.1 reads a leading zero as octal, YAML 1.2 as decimal (write 123 for the number or "0123" for the text)',
+        "3:1: slot: unknown key here (it belongs at messaging.slot)",
+        "4:18: l1.block_time: a duration needs a unit (write 1s)",
+        "4:31: l1.chain_id: must be a whole number, not the text 'yes'",
+        "6:19: rollups.alpha.engine: must be evm or options, not the text 'emv' (did you mean evm?)",
+        "7:18: rollups.beta.engine: options is not available in this version (use evm)",
+        "7:37: rollups.beta.chain_id: chain id 77 is already taken by alpha (choose another, or remove it)",
+        "7:41: rollups.beta.block_gas_limt: unknown key (did you mean block_gas_limit?)",
+        "8:9: rollups.gamma: the value is missing (write a value, {} for a map with every default, or remove the key)",
+        "9:3: rollups.alpha: appears twice, first on line 6 (keep one)",
+        "10:3: rollups.sequencer: the name sequencer is taken by a node that every devnet has (for example sequencer-rollup)",
+        "10:34: rollups.sequencer.settlement.kind: optimistic is not available in this version (remove it)",
+        "10:64: rollups.sequencer.settlement.challenge_period: a duration needs a unit (write 5s)",
+        "11:19: messaging.mode: must be shared-sequencer or l1-bridge, not the text 'l1_bridge' (did you mean l1-bridge?)",
+        "11:36: messaging.slot: '1:30' is no duration (write 90s)",
+        "11:57: messaging.publish_every: a duration needs a unit (write 2s)",
+        "12:22: market.underlying: the text 'eth' does not fit: capital letters and digits, ten at most (for example ETH)",
+        "12:51: market.volatility: must be a number, not the text '60%' (write 0.6)",
+        "12:65: market.strikes: strikes must rise, each greater than the one before (sort them and remove repeats)",
+        "12:87: market.price_cap: must be a number, not the text '4x' (write 4)",
+        "13:10: runtime: docker is not available in this version (use auto or process)",
+        "14:11: accounts: must be a whole number, not the number 10.0 (write 10)",
+    ]
+    # fmt: on
+    assert expected == said(text)
+
+
+@pytest.mark.parametrize(
+    ("section", "problem"),
+    [
+        ("runtime: kubernetes", "runtime: must be auto, process or docker, not the text 'kubernetes' (write runtime: auto)"),
+        ("name: [x]", "name: appears twice, first on line 1 (keep one)"),
+        ("seed: -1", "seed: must be at least 0, not -1"),
+        ("seed: true", "seed: must be a whole number, not true"),
+        ('seed: "7"', "seed: must be a whole number, not the text '7' (write 7)"),
+        ("seed: 30_000", "seed: must be a whole number, not the text '30_000' (write 30000)"),
+        ("accounts: 257", "accounts: must be at most 256, not 257"),
+        ("l1: []", "l1: must be a map, not a list (write l1: {block_time: …})"),
+        ("l1: 1s", "l1: must be a map, not the text '1s' (write l1: {block_time: …})"),
+        ("l1: {block_time: 1 sec}", "l1.block_time: '1 sec' is no duration (write 1s)"),
+        ("l1: {block_time: 1week}", "l1.block_time: '1week' is no duration (write a number with a unit (ms, s, m, h, d), such as 200ms)"),
+        ("l1: {block_time: {}}", "l1.block_time: this is no duration (write a number with a unit (ms, s, m, h, d), such as 200ms)"),
+        ("l1: {block_time: true}", "l1.block_time: this is no duration (write a number with a unit (ms, s, m, h, d), such as 200ms)"),
+        ("messaging: {slot: 200}", "messaging.slot: a duration needs a unit (write 200s)"),
+        ("messaging: {slot: 4ms}", "messaging.slot: must be between 5ms and 60s, not 4ms"),
+        ("messaging: {slot: 61s}", "messaging.slot: must be between 5ms and 60s, not 61s"),
+        ("messaging: {mode: l1-bridge}", "messaging.mode: l1-bridge is not available in this version (use shared-sequencer)"),
+        ("messaging: {slot: 2s, publish_every: 1s}", "messaging.publish_every: 1s is shorter than messaging.slot (2s) (at least 2s, or a shorter slot)"),
+        ("messaging: {mempool_limit: 0}", "messaging.mempool_limit: must be at least 1, not 0"),
+        ("market: {}", "market.underlying: is required (for example underlying: ETH)"),
+        ("market: {underlying: ETH, spot: 1.2345678, volatility: 1}", "market.spot: 1.2345678 has more than 6 decimals (prices count in millionths of a dollar)"),
+        ("market: {underlying: ETH, spot: 2000, volatility: 1, strikes: [9000]}", "market.strikes[0]: 9000 is not below the price cap of 8000 (4 times spot) (lower the strike or raise price_cap)"),
+        ("market: {underlying: ETH, spot: 2000, volatility: 1, strikes: []}", "market.strikes: needs at least 1 entry"),
+        ("market: {underlying: ETH, spot: 2000, volatility: 1, strikes: 7}", "market.strikes: must be a list, not the number 7 (write [7])"),
+        ("market: {underlying: ETH, spot: 2000, volatility: 1, expiries: [1d, 1]}", "market.expiries[1]: a duration needs a unit (write 1s)"),
+        ("market: {underlying: ETH, spot: 2000, volatility: 1, expiries: [1d, 24h]}", "market.expiries: expiries must rise, each greater than the one before (sort them and remove repeats)"),
+        ("market: {underlying: 7, spot: 2000, volatility: 1}", "market.underlying: must be text, not the number 7 (put it in quotes)"),
+        ("l1: {chain_id: 0}", "l1.chain_id: must be at least 1, not 0"),
+    ],
+)  # fmt: skip
+def test_each_mistake_has_its_words(section: str, problem: str) -> None:
+    """Message and hint name the place, the rule, what was found and what to write."""
+    assert problem in [line.split(": ", 1)[1] for line in said_of(section)]
+
+
+@pytest.mark.parametrize(
+    ("rollup", "problem"),
+    [
+        ("{dev_methods: on}", "must be true or false, not the text 'on' (write true without quotes)"),
+        (
+            '{dev_methods: "false"}',
+            "must be true or false, not the text 'false' (write false without quotes)",
+        ),
+        ("{dev_methods: 1}", "must be true or false, not the number 1 (write true or false without quotes)"),
+        ("{chain_id: 900}", "chain id 900 is already taken by l1 (choose another, or remove it)"),
+        (
+            "{block_time: 100ms}",
+            "100ms is shorter than messaging.slot (200ms) (at least 200ms, or a shorter slot)",
+        ),
+        ("{block_gas_limit: 21000}", "must be at least 1000000, not 21000"),
+        ("{settlement: {}}", "is required (for example kind: optimistic)"),
+    ],
+)
+def test_each_mistake_of_a_rollup_has_its_words(rollup: str, problem: str) -> None:
+    """As above, inside a rollup."""
+    (line,) = said(f"name: x\nrollups: {{alpha: {rollup}}}\n")
+    assert problem == line.split(": ", 2)[2]
+
+
+def test_a_misspelt_required_key_is_one_mistake() -> None:
+    """``rolups`` is not also a missing ``rollups``."""
+    assert said("name: x\nrolups: {a: {}}\n") == ["2:1: rolups: unknown key (did you mean rollups?)"]
+
+
+@pytest.mark.parametrize("rollups", ["{}", "[alpha, beta]", "alpha", "3"])
+def test_rollups_must_be_a_map_with_an_entry(rollups: str) -> None:
+    """A list of names, a single name or nothing is one problem at ``rollups``."""
+    (line,) = said(f"name: x\nrollups: {rollups}\n")
+    assert line.startswith("2:10: rollups: ")
+
+
+def test_lost_rollups_do_not_also_make_the_map_empty() -> None:
+    """When the only rollup is spoiled, the hint is about it, not about an empty map."""
+    assert len(said("name: x\nrollups:\n  alpha:\n")) == 1
+    assert len(said("name: x\nrollups:\n  1: {}\n")) == 1
+
+
+def test_at_most_64_rollups() -> None:
+    """The 65th is one problem at the map."""
+    rollups = "\n".join(f"  r{number}: {{}}" for number in range(65))
+    assert said(f"name: x\nrollups:\n{rollups}\n") == ["3:3: rollups: holds 65 entries, at most 64"]
+
+
+@pytest.mark.parametrize("name", RESERVED_NAMES)
+def test_no_rollup_takes_the_name_of_a_node(name: str) -> None:
+    """Such a rollup would share logs, journal and metrics with another node."""
+    (line,) = said(f"name: x\nrollups: {{{name}: {{}}}}\n")
+    assert "is taken by a node" in line
+
+
+def test_a_rule_is_silent_about_what_stood_in_for_a_mistake() -> None:
+    """A default in place of a wrong value must not cause reports of its own."""
+    text = (
+        "name: x\nl1: {chain_id: no}\nrollups: {a: {chain_id: 900, block_time: 50ms}}\nmessaging: {slot: 1}\n"
+    )
+    paths = [line.split(": ")[1] for line in said(text)]
+    assert paths == ["l1.chain_id", "messaging.slot"]
+
+
+def test_a_rule_speaks_though_another_field_is_wrong() -> None:
+    """Even without a name and with a broken market, equal chain ids are found in the same run."""
+    text = "rollups: {a: {chain_id: 5}, b: {chain_id: 5}}\nmarket: {spot: x}\n"
+    assert any("already taken by a" in line for line in said(text))
+
+
+def names() -> st.SearchStrategy[str]:
+    """Valid names of rollups."""
+    return st.from_regex(r"[a-z]([a-z0-9-]{0,8}[a-z0-9])?", fullmatch=True).filter(
+        lambda n: n not in RESERVED_NAMES
+    )
+
+
+def durations(low: str, high: str) -> st.SearchStrategy[str]:
+    """Durations between two bounds, in whole milliseconds, in their shortest writing."""
+    bounds = [math.ceil(parse_duration(text) * 1000) for text in (low, high)]
+    return st.integers(*bounds).map(lambda milliseconds: format_duration(milliseconds / 1000))
+
+
+def maybe(**fields: st.SearchStrategy[Any]) -> st.SearchStrategy[dict[str, Any]]:
+    """A map with any of the fields."""
+    return st.fixed_dictionaries({}, optional=fields)
+
+
+ROLLUP = maybe(
+    engine=st.just("evm"),
+    block_gas_limit=st.integers(10**6, 10**9),
+    block_time=durations("60s", "1m"),
+    dev_methods=st.booleans(),
+)
+PRICES = st.integers(10_000, 10**12).map(lambda millionths: millionths / 1e6)
+MARKET = st.fixed_dictionaries(
+    {"underlying": st.sampled_from(["ETH", "BTC", "X1"]), "spot": PRICES, "volatility": st.floats(0.01, 10)},
+    optional={
+        "rate": st.floats(-0.5, 1),
+        "spread": st.floats(0, 1),
+        "depth": st.integers(1, 10**6),
+        "price_cap": st.floats(1.5, 100),
+        "expiries": st.lists(st.integers(1, 3650), min_size=1, max_size=5, unique=True).map(
+            lambda days: [f"{day}d" for day in sorted(days)]
+        ),
+    },
+)
+TOPOLOGY = st.fixed_dictionaries(
+    {"name": names(), "rollups": st.dictionaries(names(), ROLLUP, min_size=1, max_size=6)},
+    optional={
+        "seed": st.integers(0, 2**31 - 1),
+        "accounts": st.integers(1, 256),
+        "runtime": st.sampled_from(["auto", "process"]),
+        "l1": maybe(block_time=durations("100ms", "1m"), chain_id=st.integers(1, 9_999)),
+        "messaging": maybe(
+            slot=durations("5ms", "60s"),
+            mempool_limit=st.integers(1, 10**6),
+            publish_every=durations("60s", "10m"),
+        ),
+        "market": MARKET,
+    },
+)
+
+
+def agrees(written: Any, read: Any) -> bool:
+    """Whether a spec says what the file said: maps key by key, durations in seconds, the rest as it is."""
+    if isinstance(written, dict):
+        return all(
+            agrees(value, read[key] if isinstance(read, dict) else getattr(read, key))
+            for key, value in written.items()
+        )
+    if isinstance(written, list):
+        return len(written) == len(read) and all(map(agrees, written, read))
+    if isinstance(written, str) and isinstance(read, float):
+        return parse_duration(written) == read
+    return bool(written == read)
+
+
+@settings(deadline=None)
+@given(TOPOLOGY, st.booleans())
+def test_what_is_right_is_read_as_written(content: dict[str, Any], flow: bool) -> None:
+    """Every valid topology loads, in block and in flow style, and the spec says what the file said."""
+    text = yaml.safe_dump(content, sort_keys=False, default_flow_style=flow)
+    spec = read_topology(text.encode(), "x.yaml")
+    assert agrees(content, spec)
+    assert list(content["rollups"]) == list(spec.rollups)
+
+
+@settings(deadline=None)
+@given(TOPOLOGY)
+def test_the_same_in_json(content: dict[str, Any]) -> None:
+    """JSON is YAML: programs may write topologies with what they have."""
+    assert isinstance(read_topology(json.dumps(content).encode(), "x.json"), TopologySpec)
+
+
+@given(st.integers(0, 10**12 - 1))
+def test_durations_survive_writing_and_reading(milliseconds: int) -> None:
+    """``parse(format(x)) == x`` for every whole millisecond of thirty years."""
+    seconds = milliseconds / 1000
+    assert seconds == parse_duration(format_duration(seconds))
+
+
+@given(st.text() | st.integers() | st.floats() | st.booleans() | st.none())
+def test_what_is_suggested_is_right(value: object) -> None:
+    """A hint for a duration or a name can be copied into the file."""
+    if suggestion := suggest_duration(value):
+        assert parse_duration(suggestion) >= 0
+    if name := suggest_name(str(value)):
+        assert is_name(name)
