@@ -1,0 +1,248 @@
+"""Which devnets exist on this machine, and what crashed ones left.
+
+One file per devnet, ``<home>/devnets/<name>.json``, readable by its owner only, since it holds the control token. A name is
+claimed by linking a finished file into place, which fails if it exists; so of two claims at once exactly one wins, and
+no reader ever sees half a file. Whoever changes the folder holds a lock on it.
+
+A devnet is alive as long as its supervising process is, told by process id *and* start time, since ids are given out again.
+What a dead one left is found by the marks that its processes carry (see ``runtimes.orphans``), not by a list of process
+ids: such a list is stale after every restart.
+"""
+
+import contextlib
+import fcntl
+import os
+import re
+import secrets
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Self
+
+import orjson
+
+from orchestrator.runtimes.errors import DevnetGoneError, NameTakenError, PlanError
+from orchestrator.runtimes.orphans import MarkedProcess, ProcessId, end_marked, marked_processes
+from orchestrator.runtimes.ports import listening
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
+
+
+@dataclass(frozen=True, slots=True)
+class Control:
+    """How to reach a devnet's control server."""
+
+    port: int
+    """On 127.0.0.1."""
+    token: str = field(repr=False)
+    """Bearer token."""
+
+
+@dataclass(frozen=True, slots=True)
+class DevnetEntry:
+    """One registered devnet."""
+
+    name: str
+    run_id: str
+    """The mark of its processes."""
+    run_dir: str
+    supervisor: ProcessId
+    control: Control
+    ports: tuple[int, ...] = ()
+    """Ports of its nodes' endpoints on 127.0.0.1."""
+    dedicated: bool = False
+    """The supervisor exists for this devnet alone (``rollnet up``), so ``down`` may end it by force; not so a test process."""
+    created: float = field(default_factory=time.time)
+    """Unix time, seconds."""
+
+    def alive(self) -> bool:
+        """Whether its supervising process runs."""
+        return self.supervisor.alive()
+
+    @classmethod
+    def from_json(cls, text: bytes) -> Self:
+        """Read an entry.
+
+        Raises:
+            ValueError: it is none.
+        """
+        try:
+            fields = orjson.loads(text)
+            entry = cls(
+                **{
+                    **fields,
+                    "supervisor": ProcessId(**fields["supervisor"]),
+                    "control": Control(**fields["control"]),
+                    "ports": tuple(fields["ports"]),
+                }
+            )
+        except (TypeError, KeyError) as exc:
+            raise ValueError(f"no devnet entry: {exc}") from exc
+        return entry
+
+
+@dataclass(frozen=True, slots=True)
+class SweepReport:
+    """What a sweep found and removed."""
+
+    devnets: tuple[str, ...] = ()
+    """Names whose supervisor was gone."""
+    unreadable: tuple[str, ...] = ()
+    """Files in the registry that were no entries."""
+    processes: tuple[str, ...] = ()
+    """Processes that were ended, one line each."""
+
+    def __bool__(self) -> bool:
+        """Whether there was anything to sweep."""
+        return bool(self.devnets or self.unreadable or self.processes)
+
+
+class Registry:
+    """The devnets of one state home. Methods block for milliseconds, a sweep for seconds at worst.
+
+    Args:
+        home: the state home; need not exist yet.
+    """
+
+    def __init__(self, home: Path) -> None:
+        self._home = home.absolute()
+        self._folder = self._home / "devnets"
+
+    def claim(self, entry: DevnetEntry) -> None:
+        """Register a devnet; what a dead one of the same name left is swept first.
+
+        Raises:
+            NameTakenError: a living devnet has the name.
+            PlanError: the name is malformed.
+        """
+        path = self._path(entry.name)
+        with self._locked():
+            with contextlib.suppress(FileNotFoundError, ValueError):
+                holder = DevnetEntry.from_json(path.read_bytes())
+                if holder.alive():
+                    raise _taken(holder)
+                end_marked(lambda process: process.run_id == holder.run_id)
+            path.unlink(missing_ok=True)
+            fresh = self._written(entry)
+            try:
+                path.hardlink_to(fresh)
+            except FileExistsError as exc:  # someone on a file system without locks was faster
+                raise NameTakenError(
+                    f"a devnet called {entry.name!r} has just started", _hint(entry.name)
+                ) from exc
+            finally:
+                fresh.unlink()
+
+    def update(self, entry: DevnetEntry) -> None:
+        """Replace the entry of the same run.
+
+        Raises:
+            DevnetGoneError: the name is not this run's any more.
+        """
+        with self._locked():
+            holder = self.find(entry.name)
+            if holder is None or holder.run_id != entry.run_id:
+                raise DevnetGoneError(f"{entry.name!r} is no longer registered for run {entry.run_id}")
+            self._written(entry).replace(self._path(entry.name))
+
+    def release(self, entry: DevnetEntry) -> None:
+        """Forget a devnet; no-op if the name is not this run's (any more)."""
+        with self._locked():
+            holder = self.find(entry.name)
+            if holder is not None and holder.run_id == entry.run_id:
+                self._path(entry.name).unlink(missing_ok=True)
+
+    def find(self, name: str) -> DevnetEntry | None:
+        """The entry of this name, alive or not; ``None`` if there is none or it can't be read.
+
+        Raises:
+            PlanError: the name is malformed.
+        """
+        try:
+            return DevnetEntry.from_json(self._path(name).read_bytes())
+        except (FileNotFoundError, ValueError):
+            return None
+
+    def entries(self) -> tuple[DevnetEntry, ...]:
+        """All readable entries, alive or not, by name."""
+        found = (self.find(path.stem) for path in self._files())
+        return tuple(entry for entry in found if entry is not None)
+
+    def sweep(self, only: str | None = None) -> SweepReport:
+        """Remove entries whose supervisor is gone, and end the processes that it left.
+
+        Never touches a process without our mark, nor one whose supervisor lives.
+
+        Args:
+            only: look at this name alone; otherwise orphans without an entry are swept too.
+        """
+        report = SweepReport()
+        if not self._folder.exists() and only is not None:
+            return report
+        with self._locked():
+            for path in self._files():
+                if only in (None, path.stem):
+                    report = self._sweep_entry(path, report)
+            if only is None:
+                report = _with_processes(report, self._is_orphan)
+        return report
+
+    def _sweep_entry(self, path: Path, report: SweepReport) -> SweepReport:
+        try:
+            entry = DevnetEntry.from_json(path.read_bytes())
+        except ValueError:
+            path.unlink()
+            return replace(report, unreadable=(*report.unreadable, path.name))
+        if entry.alive():
+            return report
+        report = _with_processes(report, lambda process: process.run_id == entry.run_id)
+        path.unlink()
+        return replace(report, devnets=(*report.devnets, entry.name))
+
+    def _is_orphan(self, process: MarkedProcess) -> bool:
+        return process.home == str(self._home) and process.owner is not None and not process.owner.alive()
+
+    def _path(self, name: str) -> Path:
+        if not _NAME.fullmatch(name):
+            raise PlanError(f"{name!r} can't name a devnet", "use letters, digits, '-' and '_'")
+        return self._folder / f"{name}.json"
+
+    def _files(self) -> list[Path]:
+        return sorted(path for path in self._folder.glob("*.json") if _NAME.fullmatch(path.stem))
+
+    def _written(self, entry: DevnetEntry) -> Path:
+        path = self._folder / f".{entry.name}-{secrets.token_hex(4)}"
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(orjson.dumps(entry, option=orjson.OPT_INDENT_2))
+        return path
+
+    @contextlib.contextmanager
+    def _locked(self) -> Iterator[None]:
+        self._folder.mkdir(parents=True, exist_ok=True)
+        with (self._folder / ".lock").open("ab") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
+
+
+def left_behind(run_id: str, ports: Iterable[int] = ()) -> list[str]:
+    """What is still there of a run that should be gone: marked processes and listening ports, one line each.
+
+    Ask right after closing; later another program may have been given one of the ports.
+    """
+    processes = [str(process) for process in marked_processes() if process.run_id == run_id]
+    return processes + [f"port {port} is listened on" for port in sorted(listening(ports))]
+
+
+def _with_processes(report: SweepReport, ours: Callable[[MarkedProcess], bool]) -> SweepReport:
+    return replace(report, processes=(*report.processes, *map(str, end_marked(ours))))
+
+
+def _taken(holder: DevnetEntry) -> NameTakenError:
+    where = f"process {holder.supervisor.pid}, {holder.run_dir}"
+    return NameTakenError(f"a devnet called {holder.name!r} runs already ({where})", _hint(holder.name))
+
+
+def _hint(name: str) -> str:
+    return f"give this one another name with --name, or take that one down: rollnet down {name}"

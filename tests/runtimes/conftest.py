@@ -1,0 +1,85 @@
+"""Fixtures of the runtime tests: fake nodes, and a check after each test that nothing is left."""
+
+import os
+import sys
+from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
+
+import aiohttp
+import pytest
+
+from orchestrator.registry import left_behind
+from orchestrator.rundir import RunDirectory
+from orchestrator.runtimes.base import JsonRpcRequest, NodeSpec, Runtime
+from orchestrator.runtimes.orphans import marked_processes
+from orchestrator.runtimes.process import ProcessRuntime
+
+FAKE_NODE = Path(__file__).with_name("fake_node_program.py")
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Iterator[Path]:
+    """A state home of this test alone; no process of it may outlive the test."""
+    folder = tmp_path / "home"
+    yield folder
+    assert [] == [str(process) for process in marked_processes() if process.home == str(folder)]
+
+
+@pytest.fixture
+def run(home: Path) -> RunDirectory:
+    """A fresh run directory."""
+    return RunDirectory.create(home, "test", seed=0)
+
+
+@pytest.fixture
+def fake(run: RunDirectory) -> Callable[..., NodeSpec]:
+    """Builds the spec of a fake node from its name, its behaviours and fields of the spec."""
+
+    def build(name: str, *behaviours: str, **fields: object) -> NodeSpec:
+        command = (sys.executable, "-I", "-S", str(FAKE_NODE), name, "${run}", "${port:http}", *behaviours)
+        given = {
+            "role": "rollup",
+            "command": command,
+            "ports": {"http": "http"},
+            "readiness": JsonRpcRequest("http", "ready", accept=lambda result: result == name),
+            **fields,
+        }
+        return NodeSpec(name=name, **given)  # type: ignore[arg-type]
+
+    return build
+
+
+@pytest.fixture(params=["process"])
+async def runtime(request: pytest.FixtureRequest, run: RunDirectory, home: Path) -> AsyncIterator[Runtime]:
+    """Each runtime in turn, empty; closed afterwards, leaving nothing."""
+    made = {"process": ProcessRuntime}[request.param](run, home)
+    try:
+        yield made
+    finally:
+        ports = [int(url.rpartition(":")[2]) for status in made.status() for url in status.endpoints.values()]
+        await made.close()
+        assert [] == left_behind(run.run_id, ports)
+
+
+@pytest.fixture
+def call() -> Callable[..., object]:
+    """Asks a fake node for its name over JSON-RPC, given its URL and a timeout in seconds."""
+
+    async def ask(url: str, timeout_s: float = 5.0) -> object:
+        timeout = aiohttp.ClientTimeout(total=timeout_s)
+        async with aiohttp.ClientSession(timeout=timeout) as session:
+            request = {"jsonrpc": "2.0", "id": 1, "method": "name", "params": []}
+            async with session.post(url, json=request) as response:
+                return (await response.json(content_type=None))["result"]
+
+    return ask
+
+
+@pytest.fixture
+def anvil() -> str:
+    """Path of the native anvil binary."""
+    root = Path(__file__).parents[2] / "node_modules" / "@foundry-rs"
+    found = [path for path in root.glob("anvil-*/bin/anvil") if os.access(path, os.X_OK)]
+    if not found:
+        pytest.skip("anvil is not installed: npm ci")
+    return str(found[0])

@@ -1,0 +1,96 @@
+"""A node of the standard library alone, so that it starts in a few milliseconds; not a test, run as a program.
+
+Usage: fake_node_program.py NAME FOLDER PORT BEHAVIOUR...
+
+It answers JSON-RPC by POST with its name, and any GET with 200. It writes FOLDER/NAME.up once it runs. Behaviours:
+
+=================  ===============================================================
+``mute``           accepts connections, never answers
+``peer=OTHER``     answers errors until FOLDER/OTHER.up exists
+``gate=FILE``      answers errors until FOLDER/FILE exists
+``exit=CODE``      prints "boom" and exits
+``stubborn``       ignores SIGTERM
+``crash-on-term``  exits with code 3 on SIGTERM
+``child``          has a child in its group, whose pid is in FOLDER/NAME.child
+``stray``          has a child in a session of its own, pid as above
+``chatter=BYTES``  prints that many bytes in lines of 100 before it listens
+``environment``    prints its environment
+=================  ===============================================================
+"""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+NAME, FOLDER, PORT = sys.argv[1], Path(sys.argv[2]), int(sys.argv[3])
+ASKED = dict(word.partition("=")[::2] for word in sys.argv[4:])
+NEEDED = [FOLDER / f"{ASKED['peer']}.up"] if "peer" in ASKED else []
+NEEDED += [FOLDER / ASKED["gate"]] if "gate" in ASKED else []
+
+
+class Handler(BaseHTTPRequestHandler):
+    """Answers requests."""
+
+    protocol_version = "HTTP/1.1"
+
+    def do_POST(self) -> None:
+        """Answer a JSON-RPC call."""
+        self.rfile.read(int(self.headers["content-length"]))
+        if "mute" in ASKED:
+            threading.Event().wait()
+        if all(path.exists() for path in NEEDED):
+            self._answer(200, {"jsonrpc": "2.0", "id": 1, "result": NAME})
+        else:
+            self._answer(200, {"jsonrpc": "2.0", "id": 1, "error": {"code": -32000, "message": "not yet"}})
+
+    def do_GET(self) -> None:
+        """Answer a GET."""
+        self._answer(200 if all(path.exists() for path in NEEDED) else 503, {"name": NAME})
+
+    def log_message(self, *_: object) -> None:
+        """Stay silent."""
+
+    def _answer(self, status: int, content: object) -> None:
+        body = json.dumps(content).encode()
+        self.send_response(status)
+        self.send_header("content-length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+
+def say(text: str) -> None:
+    """Write a line at once."""
+    sys.stdout.write(f"{text}\n")
+    sys.stdout.flush()
+
+
+def main() -> None:
+    """Behave."""
+    if "environment" in ASKED:
+        say("\n".join(f"{key}={value}" for key, value in sorted(os.environ.items())))
+    if "stubborn" in ASKED:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    if "crash-on-term" in ASKED:
+        signal.signal(signal.SIGTERM, lambda *_: os._exit(3))
+    if ASKED.keys() & {"child", "stray"}:
+        child = subprocess.Popen(["sleep", "600"], start_new_session="stray" in ASKED)
+        (FOLDER / f"{NAME}.child").write_text(str(child.pid))
+    for number in range(int(ASKED.get("chatter", 0)) // 100):
+        sys.stdout.write(f"{number:09} {'x' * 89}\n")
+    say(f"{NAME} is up")
+    (FOLDER / f"{NAME}.up").touch()
+    if "exit" in ASKED:
+        say("boom")
+        raise SystemExit(int(ASKED["exit"]))
+    server = ThreadingHTTPServer(("127.0.0.1", PORT), Handler)
+    server.daemon_threads = True
+    server.serve_forever()
+
+
+if __name__ == "__main__":
+    main()
