@@ -1,4 +1,4 @@
-"""``python -m rollup_node CONFIG.json``."""
+"""``python -m rollup_node``."""
 
 from rollup_node.node import main
 

@@ -1,4 +1,4 @@
-"""Wires one rollup node and keeps it alive: ``python -m rollup_node CONFIG.json``.
+"""Wires one rollup node and keeps it alive: ``python -m rollup_node`` (configuration: ``bridge.wire.configuration``).
 
 The public listener opens only once the chain is recovered, so whoever gets an answer gets the right one. When the engine dies the
 node rebuilds it in place; when the chain diverges the node stops, because serving on would hide a broken promise.
@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import orjson
 import structlog
 import uvloop
 
+from bridge.wire.configuration import read_configuration
 from bridge.wire.errors import RESOURCE_UNAVAILABLE, SERVER_ERROR, RpcError
 from bridge.wire.journal import Journal
 from bridge.wire.jsonrpc import Client, dispatcher
@@ -55,12 +55,14 @@ class Config:
     data_dir: str
     journal: str
     anvil: str
+    block_gas_limit: int
     dev_methods: bool
 
     @classmethod
-    def read(cls, path: Path) -> "Config":
-        """Read the file that the orchestrator wrote."""
-        return cls(**orjson.loads(path.read_bytes()))
+    def parse(cls, fields: Mapping[str, Any]) -> "Config":
+        """From decoded JSON; ports may be text."""
+        ports = {key: int(value) for key, value in fields.items() if key.endswith("_port")}
+        return cls(**{**fields, **ports})
 
 
 class ControlRpc:
@@ -147,10 +149,11 @@ async def _one_life(config: Config, store: Store, journal: Journal, stop: "async
     """From the engine's start to its end; returns when the engine failed (so that the caller starts over) or on ``stop``."""
     engine = EvmEngine(
         config.anvil,
-        config.engine_port,
-        config.chain_id,
-        Path(config.genesis),
-        Path(config.data_dir) / "states",
+        port=config.engine_port,
+        chain_id=config.chain_id,
+        gas_limit=config.block_gas_limit,
+        genesis=Path(config.genesis),
+        cache=Path(config.data_dir) / "states",
     )
     async with contextlib.AsyncExitStack() as stack:
         stack.push_async_callback(engine.stop)
@@ -202,7 +205,7 @@ async def _raise(control: ControlRpc) -> None:
 
 def main() -> None:
     """Entry point of ``python -m rollup_node``."""
-    config = Config.read(Path(sys.argv[1]))
+    config = Config.parse(read_configuration())
     structlog.contextvars.bind_contextvars(node=config.name)
     try:
         uvloop.run(run(config))

@@ -1,4 +1,4 @@
-"""``python -m shared_sequencer CONFIG.json``."""
+"""``python -m shared_sequencer``."""
 
 from shared_sequencer.node import main
 

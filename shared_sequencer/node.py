@@ -1,4 +1,4 @@
-"""Wires the sequencer and recovers it from its log: ``python -m shared_sequencer CONFIG.json``."""
+"""Wires the sequencer and recovers it from its log: ``python -m shared_sequencer`` (configuration: ``bridge.wire.configuration``)."""
 
 import asyncio
 import contextlib
@@ -6,11 +6,12 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-import orjson
 import structlog
 import uvloop
 
+from bridge.wire.configuration import read_configuration
 from bridge.wire.journal import Journal
 from bridge.wire.jsonrpc import Client
 from bridge.wire.server import run_until_signalled, serve
@@ -57,10 +58,10 @@ class Config:
     journal: str
 
     @classmethod
-    def read(cls, path: Path) -> "Config":
-        """Read the file that the orchestrator wrote."""
-        fields = orjson.loads(path.read_bytes())
-        return cls(**{**fields, "rollups": tuple(RollupConfig(**rollup) for rollup in fields["rollups"])})
+    def parse(cls, fields: Mapping[str, Any]) -> "Config":
+        """From decoded JSON; the port may be text."""
+        rollups = tuple(RollupConfig(**rollup) for rollup in fields["rollups"])
+        return cls(**{**fields, "rollups": rollups, "rpc_port": int(fields["rpc_port"])})
 
 
 @dataclass(slots=True)
@@ -210,7 +211,7 @@ def main() -> None:
     """Entry point of ``python -m shared_sequencer``."""
     structlog.contextvars.bind_contextvars(node="sequencer")
     try:
-        uvloop.run(run(Config.read(Path(sys.argv[1]))))
+        uvloop.run(run(Config.parse(read_configuration())))
     except* (SequencerError, OSError) as group:
         for exc in group.exceptions:
             log.error("node.failed", error=str(exc))

@@ -86,6 +86,12 @@ class Publisher:
         """First slot that no superbatch holds yet."""
         return self.superbatches[-1].last + 1 if self.superbatches else 0
 
+    @property
+    def published_slots(self) -> int:
+        """How many slots, from the first on, are on L1."""
+        seen = [superbatch.last + 1 for superbatch in self.superbatches if superbatch.l1_block is not None]
+        return max(seen, default=0)
+
     def restore(self, record: Mapping[str, Any]) -> None:
         """Take up a record of the log."""
         if record["kind"] == "superbatch":

@@ -144,7 +144,7 @@ class SequencerRpc:
                 "signed": len(superbatches),
                 "published": sum(1 for superbatch in superbatches if superbatch.l1_block is not None),
             },
-            "unpublished_slots": len(self._slots.slots) - self._publisher.next_slot,
+            "published_slots": self._publisher.published_slots,
             "rollups": {
                 rollup.name: {"chain_id": rollup.chain_id, "state": rollup.state, "block": rollup.number}
                 for rollup in self._rollups

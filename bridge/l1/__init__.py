@@ -1,1 +1,1 @@
-"""."""
+"""The L1 of a devnet: anvil with interval mining (``node``)."""

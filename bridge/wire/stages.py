@@ -14,6 +14,8 @@ class Stage(StrEnum):
     """The client sent the bundle (its own clock), or, for foreign clients, the sequencer received it."""
     ADMITTED = "bundle.admitted"
     """The bundle is in the durable admission log and acknowledged."""
+    REFUSED = "bundle.refused"
+    """The sequencer refused it, or gave no answer: nothing was acknowledged."""
     SEQUENCED = "bundle.sequenced"
     """The bundle was taken into a slot."""
     LEG_STAGED = "leg.staged"

@@ -35,13 +35,26 @@ class EvmEngine:
         anvil: path of the binary.
         port: where it listens on loopback.
         chain_id: EIP-155 chain id.
+        gas_limit: of every block, gas.
         genesis: genesis file (geth format).
         cache: folder for states of past blocks.
     """
 
-    def __init__(self, anvil: str, port: int, chain_id: int, genesis: Path, cache: Path) -> None:
+    def __init__(
+        self, anvil: str, port: int, chain_id: int, gas_limit: int, genesis: Path, cache: Path
+    ) -> None:
         argv = [anvil, "--host", "127.0.0.1", "--port", str(port), "--chain-id", str(chain_id)]
-        argv += ["--init", str(genesis), "--network", "optimism", "--accounts", "0", "--quiet"]
+        argv += [
+            "--init",
+            str(genesis),
+            "--gas-limit",
+            str(gas_limit),
+            "--network",
+            "optimism",
+            "--accounts",
+            "0",
+            "--quiet",
+        ]
         argv += ["--no-mining", "--order", "fifo", "--no-request-size-limit"]
         argv += ["--max-persisted-states", str(HISTORY_STATES), "--cache-path", str(cache)]
         self._process = AnvilProcess(argv)

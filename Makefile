@@ -1,0 +1,50 @@
+# One verb per job. `make demo` and `make test` work from a fresh clone: they set up what they need.
+
+PYTHON ?= python3
+BIN := .venv/bin
+STAMP := .venv/.complete
+
+.PHONY: setup demo test check bench contracts lock clean
+
+setup: $(STAMP) node_modules/.complete
+
+$(STAMP): requirements.lock pyproject.toml
+	$(PYTHON) -c 'import sys; sys.exit("rollnet needs Python 3.11 or newer, this is " + sys.version.split()[0]) if sys.version_info < (3, 11) else None'
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	touch $@
+
+node_modules/.complete: package-lock.json package.json
+	npm ci --ignore-scripts --no-audit --no-fund
+	touch $@
+
+# The main job on the process runtime: launch, commit, abort, kill the sequencer under load, verify, report, take down.
+demo: setup
+	$(BIN)/rollnet demo topologies/condor-quad.yaml
+
+test: setup
+	$(BIN)/pytest tests
+
+check: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	node bridge/contracts/compile.mjs --check
+	$(BIN)/python -m orchestrator.topology.schema --check
+
+bench: setup
+	$(BIN)/python -m tests.bench
+
+contracts: setup
+	node bridge/contracts/compile.mjs
+
+# Needs uv; lock files name no registry and carry no addresses.
+lock:
+	uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --group dev pyproject.toml -o requirements.lock
+	npm install --package-lock-only --ignore-scripts
+	node -e 'const fs=require("fs");const l=JSON.parse(fs.readFileSync("package-lock.json"));for(const p of Object.values(l.packages)){delete p.funding;delete p.resolved}fs.writeFileSync("package-lock.json",JSON.stringify(l,null,2)+"\n")'
+
+clean:
+	rm -rf .venv node_modules .mypy_cache .ruff_cache .hypothesis

@@ -1,0 +1,29 @@
+"""How a node is told what to be: JSON in one environment variable, or in a file named on the command line.
+
+The environment is what runtimes fill in (ports, folders), the file is for running a node by hand.
+"""
+
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+VARIABLE = "ROLLNET_CONFIG"
+
+
+def read_configuration() -> dict[str, Any]:
+    """This process's configuration.
+
+    Raises:
+        SystemExit: there is none, or it is not a JSON object.
+    """
+    text = Path(sys.argv[1]).read_bytes() if len(sys.argv) > 1 else os.environ.get(VARIABLE, "").encode()
+    try:
+        fields = orjson.loads(text)
+    except orjson.JSONDecodeError as exc:
+        raise SystemExit(f"no configuration: give a JSON file, or JSON in ${VARIABLE} ({exc})") from exc
+    if not isinstance(fields, dict):
+        raise SystemExit("the configuration must be a JSON object")
+    return fields

@@ -1,0 +1,53 @@
+"""``demo``: the main job from launch to verdict, for people who want to see it once."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from orchestrator.cli.output import JsonOption, command, err, out, run, say_json
+from orchestrator.report import print_report, write_report
+from orchestrator.runner import main_job
+
+
+def register(app: typer.Typer) -> None:
+    """Add this command."""
+    app.command()(demo)
+
+
+def demo(
+    topology: Annotated[
+        Path, typer.Argument(help="A topology with a market and several EVM rollups.")
+    ] = Path("topologies/condor-quad.yaml"),
+    as_json: JsonOption = False,
+) -> None:
+    """Launch, commit a strategy, abort one, kill the sequencer under load, verify, report, take down.
+
+    Exits 0 if every acknowledged bundle is whole, 1 if any is not.
+    """
+    with command(as_json=as_json):
+        verdict = run(main_job(topology, lambda line: (err if as_json else out).print(line, markup=False)))
+        report, _ = write_report(verdict.report.parent)
+        summary = {
+            "valid": not verdict.violations,
+            "violations": verdict.violations,
+            "bundles": verdict.counts,
+            "in_flight_at_kill": verdict.in_flight_at_kill,
+            "recovery_s": round(verdict.recovery_s, 3),
+            "report": str(verdict.report),
+        }
+        if as_json:
+            say_json(summary)
+        else:
+            print_report(report, out)
+            for violation in verdict.violations:
+                out.print(f"VIOLATION {violation}", style="red", markup=False)
+            counts = ", ".join(f"{count} {outcome}" for outcome, count in verdict.counts.items())
+            partial = sum(not bundle.whole for bundle in verdict.bundles)
+            out.print(
+                f"\n{'VALID' if not verdict.violations else 'INVALID'}: condor committed, condor with a failing leg aborted, "
+                f"sequencer killed with {verdict.in_flight_at_kill} bundles in flight and back in {verdict.recovery_s:.2f} s; "
+                f"{len(verdict.bundles)} acknowledged bundles ({counts}), {partial} partial"
+            )
+            out.print(f"report: {verdict.report}")
+    raise typer.Exit(1 if verdict.violations else 0)

@@ -1,0 +1,81 @@
+"""How commands speak: human text or one JSON document on standard output, progress and errors on standard error."""
+
+import asyncio
+import contextlib
+import sys
+import time
+from collections.abc import Callable, Coroutine, Iterator
+from typing import Annotated, Any, TypeVar
+
+import orjson
+import typer
+from rich.console import Console
+
+from orchestrator.errors import RollnetError
+
+Answer = TypeVar("Answer")
+
+JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of text.")]
+NetOption = Annotated[
+    str | None,
+    typer.Option("--net", "-n", help="Which devnet, by name; not needed while only one is running."),
+]
+
+INTERRUPTED = 130
+
+out = Console(highlight=False, soft_wrap=True)
+err = Console(stderr=True, highlight=False, soft_wrap=True)
+
+
+def say_json(document: Any) -> None:
+    """Print one JSON document, indented for eyes on a terminal, in one line for pipes."""
+    option = orjson.OPT_INDENT_2 if sys.stdout.isatty() else 0
+    sys.stdout.write(orjson.dumps(document, option=option | orjson.OPT_NON_STR_KEYS).decode() + "\n")
+
+
+@contextlib.contextmanager
+def command(*, as_json: bool) -> Iterator[None]:
+    """Turn errors into words and exit codes; nobody ever sees a traceback for a mistake of theirs."""
+    try:
+        yield
+    except RollnetError as exc:
+        fail(exc, as_json=as_json)
+    except KeyboardInterrupt:
+        err.print("interrupted")
+        raise typer.Exit(INTERRUPTED) from None
+    except BrokenPipeError:
+        raise typer.Exit(1) from None
+
+
+def fail(error: RollnetError, *, as_json: bool) -> None:
+    """Report an error and end the command with its exit code."""
+    if as_json:
+        say_json({"error": {"kind": type(error).__name__, "message": error.message, "hint": error.hint}})
+    err.print(f"error: {error.message}", style="red", markup=False)
+    if error.hint:
+        err.print(f"  hint: {error.hint}", markup=False)
+    raise typer.Exit(error.exit_code)
+
+
+def run(work: Coroutine[Any, Any, Answer]) -> Answer:
+    """Run a command's asynchronous part."""
+    return asyncio.run(work)
+
+
+def progress_lines() -> Callable[[str, Any, float], None]:
+    """A progress callback that writes one line per fact to standard error."""
+
+    def tell(node: str, state: Any, seconds: float) -> None:
+        err.print(f"[dim]{seconds:6.2f} s[/dim]  {node}: {state}")
+
+    return tell
+
+
+class Stopwatch:
+    """Seconds since it was made, for people who wait."""
+
+    def __init__(self) -> None:
+        self._began = time.monotonic()
+
+    def __str__(self) -> str:
+        return f"{time.monotonic() - self._began:.2f} s"

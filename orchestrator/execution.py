@@ -1,0 +1,173 @@
+"""Running a strategy on a devnet: resolve → submit → wait → read what it came to.
+
+The outcome is what the sequencer decided; while it is down the wait goes on, because an acknowledged bundle has an end. Only when
+the deadline and a grace after it have passed without an answer is the outcome ``unknown``.
+"""
+
+import asyncio
+import secrets
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from bridge.wire.errors import PeerUnreachable, RpcError
+from bridge.wire.journal import Journal
+from bridge.wire.keccak import from_hex, to_hex
+from bridge.wire.stages import Stage
+from orchestrator.chains import ChainHandle, ChainReads, SequencerHandle
+from orchestrator.errors import RollnetError
+from orchestrator.strategies.model import Strategy
+from orchestrator.strategies.resolve import ResolvedStrategy, resolve
+from orchestrator.strategies.result import StrategyResult, committed, not_committed, revert_reason
+from orchestrator.topology.plan import Account, Plan
+from orchestrator.tracing import analyse, load_trace
+from orchestrator.tracing.errors import TracingError
+
+LIFETIME_S = 20
+"""Default time that a strategy may wait for a slot, seconds."""
+GRACE_S = 30.0
+"""After the deadline, time for a sequencer that is down to come back and say what became of the bundle, seconds."""
+END_TO_END = "end_to_end"
+"""Key of the whole latency beside the stages."""
+RETRY_S = 0.05
+"""Between two questions to a sequencer that does not answer."""
+
+
+class NotAcknowledged(RollnetError):  # noqa: N818 - states what happened
+    """The bundle was refused, or no answer came: nothing was promised."""
+
+
+@dataclass(frozen=True, slots=True)
+class Execution:
+    """Where strategies run."""
+
+    plan: Plan
+    run_dir: Path
+    rollups: Mapping[str, ChainHandle]
+    sequencer: SequencerHandle
+    journal: Journal
+    """The client's own journal."""
+
+    async def run(
+        self,
+        strategy: Strategy,
+        account: Account,
+        *,
+        lifetime_s: int = LIFETIME_S,
+        prices: Sequence[int] = (),
+    ) -> StrategyResult:
+        """Run a strategy to its end.
+
+        Args:
+            strategy: what to do.
+            account: who signs.
+            lifetime_s: how long it may wait for a slot, seconds.
+            prices: settlement prices for the payoff table, 1e-6 USD.
+
+        Raises:
+            ResolutionError: it does not fit this devnet.
+            NotAcknowledged: the sequencer refused the bundle or did not answer.
+        """
+        resolved = await resolve(
+            strategy,
+            self.plan,
+            account,
+            ChainReads(self.rollups),
+            max_timestamp=int(time.time()) + lifetime_s,
+            salt=secrets.token_bytes(32),
+        )
+        await self.submit(resolved)
+        return await self.finish(resolved, prices=prices)
+
+    async def submit(self, resolved: ResolvedStrategy) -> str:
+        """Send the bundle; returns its hash once it is acknowledged.
+
+        Raises:
+            NotAcknowledged: it was refused, or no answer came (sending it again is safe).
+        """
+        digest = to_hex(resolved.bundle_hash)
+        event = self.journal.emit(
+            Stage.SUBMITTED, bundle_id=digest, legs=len(resolved.legs), strategy=resolved.strategy.name
+        )
+        try:
+            return await self.sequencer.send_bundle(
+                resolved.transactions, resolved.max_timestamp, resolved.salt, event
+            )
+        except RollnetError as exc:
+            raise NotAcknowledged(f"bundle {digest} was not acknowledged: {exc.message}", exc.hint) from exc
+
+    async def finish(self, resolved: ResolvedStrategy, *, prices: Sequence[int] = ()) -> StrategyResult:
+        """Wait for the end of an acknowledged bundle and read its result."""
+        digest = to_hex(resolved.bundle_hash)
+        status = await self._end_of(digest, resolved.max_timestamp + GRACE_S)
+        if status is None or status["status"] == "pending":
+            return not_committed(
+                resolved, "unknown", f"no answer about {digest}; ask again with `rollnet bundle {digest}`"
+            )
+        if status["status"] == "committed":
+            receipts = [
+                await self._receipt(self.rollups[leg["rollup"]], leg["transactionHash"])
+                for leg in status["legs"]
+            ]
+            latency, path = await self._timing(digest)
+            return committed(resolved, receipts, prices=prices, latency_ms=latency, critical_path=path)
+        latency, _ = await self._timing(digest)
+        return not_committed(resolved, "aborted", self._reason(resolved, status), latency)
+
+    async def _end_of(self, digest: str, give_up: float) -> Mapping[str, Any] | None:
+        status: Mapping[str, Any] | None = None
+        while time.time() < give_up:
+            try:
+                status = await self.sequencer.client.call("rollnet_waitForEnd", digest, 5.0)
+            except (PeerUnreachable, RpcError):
+                await asyncio.sleep(RETRY_S)
+                continue
+            if status is None or status["status"] != "pending":
+                return status
+        return status
+
+    async def _receipt(self, rollup: ChainHandle, digest: str) -> Mapping[str, Any]:
+        """The receipt of a decided leg: its rollup may have to come back or catch up first."""
+        async with asyncio.timeout(GRACE_S):
+            while True:
+                try:
+                    receipt: Mapping[str, Any] | None = await rollup.client.call(
+                        "eth_getTransactionReceipt", digest
+                    )
+                except PeerUnreachable:
+                    receipt = None
+                if receipt is not None:
+                    return receipt
+                await asyncio.sleep(RETRY_S)
+
+    def _reason(self, resolved: ResolvedStrategy, status: Mapping[str, Any]) -> str:
+        reason = status["reason"]
+        if status["status"] == "expired" or reason["leg"] is None:
+            return f"{status['status']}: {reason['message']}"
+        data = from_hex(reason["data"])
+        if data:
+            return revert_reason(resolved, reason["leg"], data)
+        return f"leg {reason['leg']} on {reason['rollup']}: {reason['message']}"
+
+    async def _timing(self, digest: str) -> tuple[dict[str, float], tuple[dict[str, Any], ...]]:
+        """Latency by stage and the critical path, from the journals."""
+        try:
+            found = await asyncio.to_thread(lambda: analyse(load_trace(self.run_dir, digest)))
+        except TracingError:
+            return {}, ()
+        latency = {taken.stage.value: taken.duration_ns / 1e6 for taken in found.stage_times}
+        if found.end_to_end_ns is not None:
+            latency[END_TO_END] = found.end_to_end_ns / 1e6
+        path = [
+            {
+                "since": part.since,
+                "until": part.until,
+                "node": part.node,
+                "leg": part.leg,
+                "ms": part.duration_ns / 1e6,
+            }
+            for part in found.segments
+        ]
+        return latency, tuple(path)

@@ -1,0 +1,329 @@
+"""The spine: one run of the main job, stage by stage.
+
+::
+
+    launch ─► commit ─► abort ─► load ─► kill ─► restart ─► drain ─► verify ─► report ─► down
+
+Each stage is one method below, in this order, and says what it saw. ``verify`` trusts nobody's word: it asks every rollup
+for the receipts of every leg of every acknowledged bundle, and the contracts for the positions.
+"""
+
+import asyncio
+import contextlib
+import random
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from bridge.wire.keccak import to_hex
+from bridge.wire.stages import Stage
+from orchestrator.chains import ChainReads
+from orchestrator.devnet import Devnet
+from orchestrator.errors import RollnetError
+from orchestrator.execution import NotAcknowledged
+from orchestrator.report import write_report
+from orchestrator.strategies import presets
+from orchestrator.strategies.errors import ResolutionError
+from orchestrator.strategies.model import Side, Strategy
+from orchestrator.strategies.resolve import ResolvedStrategy, resolve
+from orchestrator.strategies.result import StrategyResult
+from orchestrator.tracing import load_traces
+
+Tell = Callable[[str], None]
+"""Takes one line for the human who watches."""
+
+USERS = 4
+"""Concurrent users of the load."""
+LOAD_S = 4.0
+"""Length of the load around the kill, seconds."""
+DOWN_S = 0.5
+"""How long the sequencer stays dead, seconds."""
+FAIL_SHARE = 0.3
+"""Share of the load's strategies with a leg that must fail."""
+
+
+@dataclass(frozen=True, slots=True)
+class LegsOnChain:
+    """What one acknowledged bundle came to, by the rollups' own receipts."""
+
+    bundle: str
+    decided: str
+    """The sequencer's word: committed, aborted or expired; ``unknown`` if it has none."""
+    executed: int
+    """Legs with a successful receipt."""
+    legs: int
+
+    @property
+    def whole(self) -> bool:
+        """All legs or none, and as decided."""
+        return self.executed == {"committed": self.legs, "aborted": 0, "expired": 0}.get(self.decided, -1)
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What the run showed."""
+
+    committed: StrategyResult
+    aborted: StrategyResult
+    bundles: tuple[LegsOnChain, ...]
+    in_flight_at_kill: int
+    recovery_s: float
+    report: Path
+
+    @property
+    def violations(self) -> tuple[str, ...]:
+        """Everything that must not happen and did."""
+        found = [
+            f"bundle {b.bundle}: decided {b.decided}, {b.executed} of {b.legs} legs on chain"
+            for b in self.bundles
+            if not b.whole
+        ]
+        if self.committed.outcome != "committed":
+            found.append(
+                f"the iron condor should have committed: {self.committed.outcome}, {self.committed.reason}"
+            )
+        if self.aborted.outcome != "aborted":
+            found.append(f"the condor with a failing leg should have aborted: {self.aborted.outcome}")
+        return tuple(found)
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """Acknowledged bundles by outcome."""
+        return dict(Counter(bundle.decided for bundle in self.bundles))
+
+
+@dataclass(slots=True)
+class Run:
+    """One run of the main job on a launched devnet."""
+
+    net: Devnet
+    tell: Tell
+    seed: int
+    _acknowledged: list[ResolvedStrategy] = field(default_factory=list)
+
+    async def commit(self) -> StrategyResult:
+        """An iron condor, one leg on each rollup, as one atomic bundle."""
+        result = await self.net.run(self._condor())
+        self.tell(
+            f"iron condor: {result.outcome} in {result.latency_ms.get('end_to_end', 0):.0f} ms, net premium {_usd(result.profile.net_premium if result.profile else 0)} USD"
+        )
+        for leg in result.legs:
+            self.tell(
+                f"  {leg.placed.rollup:8} {leg.placed.leg.side} {leg.placed.leg.kind} {leg.placed.leg.strike / 1e6:g}: {leg.status}, premium {_usd(leg.premium)}"
+            )
+        return result
+
+    async def abort(self) -> StrategyResult:
+        """The same with a limit that one leg cannot meet: it must leave no trace on the other rollups."""
+        before = await self._positions()
+        result = await self.net.run(with_failing_leg(self._condor(), 2))
+        traces = sum(
+            1 for account, position in (await self._positions()).items() if position != before[account]
+        )
+        self.tell(f"iron condor with an impossible limit on leg 2: {result.outcome}: {result.reason}")
+        if traces:
+            raise RollnetError(
+                f"the aborted bundle changed {traces} nonces",
+                "this is a broken promise: keep the run directory",
+            )
+        self.tell("  nonces of the signer unchanged on all rollups: no trace")
+        return result
+
+    async def load_and_kill(self) -> tuple[int, float]:
+        """Users run strategies; in the middle the sequencer dies by SIGKILL and comes back.
+
+        Returns:
+            Monotonic time of the kill, nanoseconds, and seconds from restart to the next decided slot.
+        """
+        stop = asyncio.Event()
+        async with asyncio.TaskGroup() as users:
+            for user in range(USERS):
+                users.create_task(self._user(user, stop))
+            await asyncio.sleep(LOAD_S / 2)
+            await self._until_in_flight()
+            killed_ns = time.monotonic_ns()
+            await self.net.node("sequencer").kill()
+            self.tell("sequencer killed (SIGKILL) while bundles are in flight")
+            await asyncio.sleep(DOWN_S)
+            began = time.monotonic()
+            await self.net.node("sequencer").restart()
+            recovery = await self._next_slot(began)
+            self.tell(f"sequencer is back and deciding after {recovery:.2f} s")
+            await asyncio.sleep(LOAD_S / 2)
+            stop.set()
+        return killed_ns, recovery
+
+    async def drain(self) -> None:
+        """Wait until every acknowledged bundle has an end."""
+        for resolved in self._acknowledged:
+            await self.net.execution.finish(resolved)
+
+    async def verify(self) -> tuple[LegsOnChain, ...]:
+        """Look at every leg of every acknowledged bundle on its own rollup."""
+        found = tuple([await self._on_chain(resolved) for resolved in self._acknowledged])
+        counts = ", ".join(
+            f"{count} {outcome}" for outcome, count in Counter(b.decided for b in found).items()
+        )
+        self.tell(f"{len(found)} acknowledged bundles: {counts}; partial: {sum(not b.whole for b in found)}")
+        return found
+
+    def _condor(self) -> Strategy:
+        assert self.net.plan.market is not None, "the runner needs a market"
+        return presets.build("iron_condor", self.net.plan.market)
+
+    async def _positions(self) -> dict[str, int]:
+        address = self.net.accounts[0].address
+        counts = {
+            name: await chain.rpc("eth_getTransactionCount", address, "latest")
+            for name, chain in self.net.rollups.items()
+        }
+        return {name: int(count, 16) for name, count in counts.items()}
+
+    async def _user(self, user: int, stop: asyncio.Event) -> None:
+        rng = random.Random(f"{self.seed}/{user}")
+        while not stop.is_set():
+            strategy = random_strategy(self.net, rng)
+            try:
+                resolved = await resolve(
+                    strategy,
+                    self.net.plan,
+                    self.net.accounts[user + 1],
+                    ChainReads(self.net.rollups),
+                    max_timestamp=int(time.time()) + 20,
+                    salt=rng.randbytes(32),
+                )
+                await self.net.execution.submit(resolved)
+            except (NotAcknowledged, ResolutionError, RollnetError):
+                await asyncio.sleep(0.1)  # the sequencer is down: a user tries again, nothing was promised
+                continue
+            self._acknowledged.append(resolved)
+            await self.net.execution.finish(resolved)
+
+    async def _until_in_flight(self) -> None:
+        async def waiting() -> bool:
+            return bool((await self.net.sequencer.status())["waiting"])
+
+        await eventually(waiting, 10, "a bundle in flight", every_s=0.002)
+
+    async def _next_slot(self, began: float) -> float:
+        slots = (await self.net.sequencer.status())["slots"]
+
+        async def decided() -> bool:
+            return bool((await self.net.sequencer.status())["slots"] > slots)
+
+        await eventually(decided, 30, "a decided slot after the restart", every_s=0.01)
+        return time.monotonic() - began
+
+    async def _on_chain(self, resolved: ResolvedStrategy) -> LegsOnChain:
+        digest = to_hex(resolved.bundle_hash)
+        status = await self.net.sequencer.bundle(digest)
+        executed = 0
+        for leg, transaction in zip(resolved.legs, resolved.transaction_hashes, strict=True):
+            receipt = await self.net.rollups[leg.rollup].receipt(to_hex(transaction))
+            executed += receipt is not None and receipt["status"] == "0x1"
+        return LegsOnChain(digest, status["status"] if status else "unknown", executed, len(resolved.legs))
+
+
+def in_flight_at(run_dir: Path, moment_ns: int) -> int:
+    """Acknowledged bundles without a durable end at a moment, by the journals.
+
+    Args:
+        run_dir: whose journals.
+        moment_ns: monotonic nanoseconds.
+    """
+    count = 0
+    for trace in load_traces(run_dir).traces.values():
+        times: dict[str, int] = {}
+        for event in trace.events:
+            times.setdefault(event.event, event.mono_ns)
+        admitted = times.get(Stage.ADMITTED)
+        end = min((times[stage] for stage in (Stage.DECIDED, Stage.EXPIRED) if stage in times), default=None)
+        count += admitted is not None and admitted < moment_ns and (end is None or end > moment_ns)
+    return count
+
+
+def random_strategy(net: Devnet, rng: random.Random) -> Strategy:
+    """A preset on rollups chosen at random, often with a leg that must fail."""
+    market = net.plan.market
+    assert market is not None, "the runner needs a market"
+    rollups = tuple(rng.sample(sorted(net.rollups), k=min(len(net.rollups), rng.randint(2, 4))))
+    quantity = rng.choice((0.01, 0.05, 0.1))
+    strategy = presets.build(rng.choice(sorted(presets.PRESETS)), market, rollups=rollups, quantity=quantity)
+    if rng.random() < FAIL_SHARE:
+        return with_failing_leg(strategy, rng.randrange(len(strategy.legs)))
+    return strategy
+
+
+def with_failing_leg(strategy: Strategy, index: int) -> Strategy:
+    """The strategy with a limit on one leg that no market meets: the leg reverts on its rollup."""
+    legs = list(strategy.legs)
+    impossible = 1 if legs[index].side is Side.BUY else 10**15
+    legs[index] = replace(legs[index], limit=impossible)
+    return replace(strategy, legs=tuple(legs))
+
+
+async def main_job(topology: Path, tell: Tell, *, state: Path | None = None) -> Verdict:
+    """The whole run, from a topology file to a verdict; nothing is left running.
+
+    Raises:
+        InvalidTopology: the file is wrong.
+        RollnetError: a stage could not be done.
+    """
+    began = time.monotonic()
+    async with _launched(topology, tell, state) as net:
+        run = Run(net, tell, net.plan.seed)
+        committed = await run.commit()
+        aborted = await run.abort()
+        killed_ns, recovery = await run.load_and_kill()
+        await run.drain()
+        bundles = await run.verify()
+        await _published(net)
+        in_flight = await asyncio.to_thread(in_flight_at, net.directory.path, killed_ns)
+        _, paths = await asyncio.to_thread(write_report, net.directory.path)
+    tell(f"devnet is down, {time.monotonic() - began:.1f} s in all")
+    return Verdict(committed, aborted, bundles, in_flight, recovery, paths[0])
+
+
+@contextlib.asynccontextmanager
+async def _launched(topology: Path, tell: Tell, state: Path | None) -> AsyncIterator[Devnet]:
+    def progress(node: str, what: Any, seconds: float) -> None:
+        if what == "ready":
+            tell(f"  {node} ready after {seconds:.2f} s")
+
+    async with Devnet.launch(topology, state=state, progress=progress) as net:
+        tell(f"{net.name}: l1, sequencer, {', '.join(net.rollups)} ready in {net.ready_s:.2f} s")
+        yield net
+
+
+async def _published(net: Devnet) -> None:
+    """Wait until every slot that is decided by now is on L1, so that the report is whole."""
+    decided = (await net.sequencer.status())["slots"]
+
+    async def published() -> bool:
+        return bool((await net.sequencer.status())["published_slots"] >= decided)
+
+    await eventually(published, 30, f"{decided} slots published on L1", every_s=0.1)
+
+
+async def eventually(
+    holds: Callable[[], Awaitable[bool]], within_s: float, what: str, *, every_s: float = 0.05
+) -> None:
+    """Ask until something holds; nodes that do not answer count as "not yet".
+
+    Raises:
+        RollnetError: it did not come to hold in time.
+    """
+    end = time.monotonic() + within_s
+    while time.monotonic() < end:
+        with contextlib.suppress(RollnetError):
+            if await holds():
+                return
+        await asyncio.sleep(every_s)
+    raise RollnetError(f"waited {within_s:g} s for {what}, in vain", "look at the logs of the run directory")
+
+
+def _usd(amount: int | None) -> str:
+    return "-" if amount is None else f"{amount / 1e6:,.2f}"
