@@ -32,7 +32,6 @@ check: setup
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	node bridge/contracts/compile.mjs --check
-	$(BIN)/python -m orchestrator.topology.schema --check
 
 bench: setup
 	$(BIN)/python -m tests.bench

@@ -96,6 +96,7 @@ class Execution:
                 resolved.transactions, resolved.max_timestamp, resolved.salt, event
             )
         except RollnetError as exc:
+            self.journal.emit(Stage.REFUSED, bundle_id=digest, cause=(event,), reason=exc.message)
             raise NotAcknowledged(f"bundle {digest} was not acknowledged: {exc.message}", exc.hint) from exc
 
     async def finish(self, resolved: ResolvedStrategy, *, prices: Sequence[int] = ()) -> StrategyResult:

@@ -4,7 +4,7 @@
 
     l1 (anvil) ◄── sequencer ◄──► alpha, beta, … (rollup node with its engine inside) ◄── maker
 
-All of them start at once except the maker, which needs the rollups. Rollup nodes and the sequencer look for each other.
+All of them start at once and look for each other; a devnet is up when all have answered, the maker when its quotes stand.
 """
 
 import hashlib
@@ -140,7 +140,6 @@ def _maker(plan: Plan) -> tuple[NodeSpec, ...]:
         },
         {"http": "http"},
         HttpRequest("http", "/status", _is_ready),
-        depends_on=(SEQUENCER, *(rollup.name for rollup in venues)),
     )
     return (node,)
 
@@ -152,7 +151,6 @@ def _node(
     configuration: dict[str, Any],
     ports: dict[str, str],
     readiness: JsonRpcRequest | HttpRequest,
-    depends_on: tuple[str, ...] = (),
 ) -> NodeSpec:
     return NodeSpec(
         name=name,
@@ -160,7 +158,6 @@ def _node(
         command=(sys.executable, "-m", module),
         ports=ports,
         env={VARIABLE: orjson.dumps(configuration).decode(), "PYTHONUNBUFFERED": "1"},
-        depends_on=depends_on,
         readiness=readiness,
     )
 

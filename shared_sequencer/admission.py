@@ -4,6 +4,7 @@ Checks first (signature, chain, size, gas, fee, expiry, nonce, balance, room), t
 write-ahead log, and only when that is on disk is the hash returned. The same item again returns the same hash.
 """
 
+import asyncio
 import time
 from collections.abc import Callable, Sequence
 
@@ -46,7 +47,9 @@ class Admission:
     ) -> None:
         self._rollups = {rollup.chain_id: rollup for rollup in rollups}
         self._mempool, self._wal, self._journal, self._limit = mempool, wal, journal, limit
-        self._admitting: dict[str, Item] = {}
+        self._admitting: dict[str, asyncio.Future[str]] = {}
+        self._reserved = 0
+        """Items on their way to the disk."""
 
     async def bundle(self, raws: Sequence[str], max_timestamp: int, salt: str, cause: str | None) -> str:
         """Acknowledge a bundle; returns its hash.
@@ -57,6 +60,9 @@ class Admission:
             WalFailed: not acknowledged, though it may be found in the log after a restart.
         """
         decoded = decode_bundle([from_hex(raw) for raw in raws], max_timestamp, from_hex(salt, 32))
+        identity = to_hex(decoded.hash)
+        if self._known(identity):
+            return identity
         now = time.time()
         if max_timestamp < now:
             raise RpcError(
@@ -67,7 +73,6 @@ class Admission:
             raise RpcError(
                 INVALID_PARAMS, f"maxTimestamp {max_timestamp} is more than {LONGEST_DEADLINE_S} s ahead"
             )
-        identity = to_hex(decoded.hash)
         return await self._admit(
             identity,
             lambda event: Item(identity, "bundle", decoded.legs, max_timestamp, salt, event),
@@ -94,32 +99,46 @@ class Admission:
     async def _admit(
         self, identity: str, build: Builder, legs: tuple[Transaction, ...], cause: str | None
     ) -> str:
+        """Once per identity: whoever sends the same while it is being admitted waits for the same answer."""
         if self._known(identity):
             return identity
-        is_bundle = len(legs) > 1 or build("").kind == "bundle"
-        key = subject("bundle" if is_bundle else "transaction", identity)
-        submitted = cause or self._journal.emit(Stage.SUBMITTED, **key)
-        self._check_alone(legs, is_bundle=is_bundle)
-        balances = await self._accounts(legs)
-        # no await from here to the reservation: what is checked is what is reserved
-        if self._known(identity):
-            return identity
-        if len(self._mempool) + len(self._admitting) >= self._limit:
-            raise RpcError(
-                LIMIT_EXCEEDED, f"txpool is full: {self._limit} items wait; try again after the next slot"
-            )
-        self._check_account(legs, balances)
+        pending = self._admitting.get(identity)
+        if pending is None:
+            pending = asyncio.ensure_future(self._admit_once(identity, build, legs, cause))
+            self._admitting[identity] = pending
+            pending.add_done_callback(lambda _: self._admitting.pop(identity))
+        return await asyncio.shield(pending)
+
+    async def _admit_once(
+        self, identity: str, build: Builder, legs: tuple[Transaction, ...], cause: str | None
+    ) -> str:
+        kind = build("").kind
+        key = subject(kind, identity)
+        submitted = cause or self._journal.emit(Stage.SUBMITTED, legs=len(legs), **key)
+        try:
+            self._check_alone(legs, is_bundle=kind == "bundle")
+            balances = await self._accounts(legs)
+            # no await from here to the reservation: what is checked is what is reserved
+            if len(self._mempool) + self._reserved >= self._limit:
+                raise RpcError(
+                    LIMIT_EXCEEDED, f"txpool is full: {self._limit} items wait; try again after the next slot"
+                )
+            self._check_account(legs, balances)
+        except RpcError as exc:
+            if cause is None:  # our own clients say so themselves
+                self._journal.emit(Stage.REFUSED, cause=(submitted,), reason=exc.message, **key)
+            raise
         event = self._journal.reserve()
         item = build(event)
         self._mempool.reserve(item)
-        self._admitting[identity] = item
+        self._reserved += 1
         try:
             await self._wal.append([item.to_record()])
         except WalFailed:
             self._mempool.release(item)
             raise
         finally:
-            del self._admitting[identity]
+            self._reserved -= 1
         self._journal.emit(Stage.ADMITTED, reserved=event, cause=(submitted,), legs=len(legs), **key)
         self._mempool.add(item)
         return identity

@@ -115,7 +115,9 @@ async def run(config: Config) -> None:
             committer = tasks.create_task(wal.run())
             term = found.term + 1
             await wal.append([{"kind": "term", "term": term}])
-            _repeat_last_decisions(found, journal)
+            _repeat_last_decisions(
+                found, journal, {rollup.chain_id: rollup.name for rollup in config.rollups}
+            )
             rollups = [
                 Rollup(
                     rollup.name,
@@ -185,7 +187,7 @@ async def run(config: Config) -> None:
                 task.cancel()
 
 
-def _repeat_last_decisions(found: Recovered, journal: Journal) -> None:
+def _repeat_last_decisions(found: Recovered, journal: Journal, names: Mapping[int, str]) -> None:
     """Say the last slot's decisions again: the crash may have come between its fsync and its journal lines."""
     if not found.slots.slots:
         return
@@ -193,7 +195,14 @@ def _repeat_last_decisions(found: Recovered, journal: Journal) -> None:
     for decision in slot.decisions:
         item = found.mempool.ended[decision.id].item
         found.slots.causes[decision.id] = journal_decision(
-            journal, decision, slot, kind=item.kind, reserved=None, cause=(item.cause,), recovered=True
+            journal,
+            decision,
+            slot,
+            kind=item.kind,
+            reserved=None,
+            cause=(item.cause,),
+            rollup=names.get(decision.chain_id) if decision.chain_id is not None else None,
+            recovered=True,
         )
 
 

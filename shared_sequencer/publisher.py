@@ -125,14 +125,13 @@ class Publisher:
         block = await self._l1.call("eth_getBlockByNumber", "latest", False)
         fee = FEE_HEADROOM * int(block["baseFeePerGas"], 16) + PRIORITY_FEE
         unsigned = UnsignedTransaction(
-            self._l1_chain_id,
-            number,
-            fee,
-            PRIORITY_FEE,
-            _calldata_gas(data),
-            from_hex(BATCH_INBOX, 20),
-            0,
-            data,
+            chain_id=self._l1_chain_id,
+            nonce=number,
+            max_fee=fee,
+            priority_fee=PRIORITY_FEE,
+            gas=_calldata_gas(data),
+            to=from_hex(BATCH_INBOX, 20),
+            data=data,
         )
         raw = to_hex(sign_transaction(unsigned, self._key))
         superbatch = SignedSuperbatch(number, slots[0].number, slots[-1].number, superbatch_hash(data), raw)

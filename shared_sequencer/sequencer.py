@@ -183,6 +183,7 @@ class Sequencer:
                 kind=items[decision.id].kind,
                 reserved=slot.causes[decision.id],
                 cause=staged.events.get(decision.id, ()),
+                rollup=self._rollups[decision.chain_id].name if decision.chain_id in self._rollups else None,
             )
         messages = commit_messages(slot, slot.causes, items)
         async with asyncio.TaskGroup() as tasks:
@@ -276,15 +277,13 @@ def journal_decision(
     kind: str,
     reserved: str | None,
     cause: Sequence[str],
+    rollup: str | None,
     recovered: bool = False,
 ) -> str:
     """Say what was decided; returns the event's id."""
     marks: dict[str, Any] = {"recovered": True} if recovered else {}
     if decision.outcome in ("abort", "drop"):
-        marks |= {"leg": decision.leg, "chain_id": decision.chain_id, "reason": decision.reason}
-    failed_leg = marks.pop("leg", None)
-    if failed_leg is not None:
-        marks["failed_leg"] = failed_leg
+        marks |= {"failed_leg": decision.leg, "rollup": rollup, "reason": decision.reason}
     key = subject(kind, decision.id)
     outcome = {"include": "commit", "drop": "abort"}.get(decision.outcome, decision.outcome)
     return journal.emit(

@@ -19,10 +19,12 @@ class UnsignedTransaction:
     priority_fee: int
     """Wei per gas."""
     gas: int
+    """Gas limit."""
     to: bytes
-    value: int
-    """Wei."""
+    """20 bytes."""
     data: bytes
+    value: int = 0
+    """Wei."""
 
 
 def sign_transaction(unsigned: UnsignedTransaction, private_key: str) -> bytes:

@@ -12,6 +12,7 @@ import typer
 from rich.console import Console
 
 from orchestrator.errors import RollnetError
+from orchestrator.runtimes.errors import SupervisorError
 
 Answer = TypeVar("Answer")
 
@@ -23,7 +24,10 @@ NetOption = Annotated[
 
 INTERRUPTED = 130
 
-out = Console(highlight=False, soft_wrap=True)
+PIPED_WIDTH = 140
+"""Columns of tables that nobody looks at in a terminal."""
+
+out = Console(highlight=False, width=None if sys.stdout.isatty() else PIPED_WIDTH)
 err = Console(stderr=True, highlight=False, soft_wrap=True)
 
 
@@ -54,7 +58,8 @@ def fail(error: RollnetError, *, as_json: bool) -> None:
     err.print(f"error: {error.message}", style="red", markup=False)
     if error.hint:
         err.print(f"  hint: {error.hint}", markup=False)
-    raise typer.Exit(error.exit_code)
+    code = error.reported_exit_code if isinstance(error, SupervisorError) else error.exit_code
+    raise typer.Exit(code)
 
 
 def run(work: Coroutine[Any, Any, Answer]) -> Answer:

@@ -61,7 +61,9 @@ def report(
             say_json(report_to_json(found))
         else:
             print_report(found, out)
-            out.print(f"written: {', '.join(str(path) for path in paths)}")
+            out.print(f"written: {', '.join(str(path) for path in paths)}", soft_wrap=True)
+    if found.violations_total:
+        raise typer.Exit(1)
 
 
 def run_directory(wanted: str | None) -> Path:

@@ -16,12 +16,13 @@ from bridge.contracts.codec import Decoded
 from bridge.wire.errors import RpcError
 from bridge.wire.jsonrpc import Client
 from bridge.wire.keccak import from_hex, keccak256, to_hex
+from bridge.wire.signing import UnsignedTransaction
 from bridge.wire.system import close_guard, open_guard
 from orchestrator.market.board import Quote, Terms
 from orchestrator.market.genesis import build_genesis, genesis_bytes
 from orchestrator.market.scratch import scratch_anvil
 from orchestrator.market.units import symbol_bytes
-from orchestrator.market.wallet import MAX_FEE, PRIORITY_FEE, Call, Wallet
+from orchestrator.market.wallet import MAX_FEE, PRIORITY_FEE, Wallet
 from orchestrator.topology.plan import Account, L1Plan, MarketPlan, MessagingPlan, Plan, RollupPlan
 
 EXAMPLE_MARKET = MarketPlan(
@@ -99,7 +100,15 @@ class MarketChain:
         """
         async with self.lock:
             nonce = int(await self.client.call("eth_getTransactionCount", account.address, "latest"), 16)
-            call = Call(self.chain_id, nonce, from_hex(to), data, 5_000_000, MAX_FEE, PRIORITY_FEE)
+            call = UnsignedTransaction(
+                chain_id=self.chain_id,
+                nonce=nonce,
+                max_fee=MAX_FEE,
+                priority_fee=PRIORITY_FEE,
+                gas=5_000_000,
+                to=from_hex(to),
+                data=data,
+            )
             receipt = await self.send_raw(Wallet(account.private_key).sign(call))
         if receipt["status"] != "0x1":
             raise await self._reason(receipt)

@@ -9,11 +9,12 @@ from bridge.contracts.artifacts import artifact
 from bridge.wire.errors import RpcError
 from bridge.wire.jsonrpc import Client
 from bridge.wire.keccak import from_hex, to_hex
+from bridge.wire.signing import UnsignedTransaction
 from orchestrator.market.board import Board, Terms, board_call, decode_board
 from orchestrator.market.errors import VenueError
 from orchestrator.market.quoting import Offer
 from orchestrator.market.units import symbol_bytes
-from orchestrator.market.wallet import MAX_FEE, PRIORITY_FEE, Call, Wallet
+from orchestrator.market.wallet import MAX_FEE, PRIORITY_FEE, Wallet
 
 _OFFERS_PER_TRANSACTION = 40
 _GAS_PER_OFFER = 180_000
@@ -155,7 +156,15 @@ class Venue:
         first = int(await self._ask("eth_getTransactionCount", to_hex(self._wallet.address), "pending"), 16)
         hashes = []
         for nonce, (to, data, gas) in enumerate(calls, first):
-            call = Call(self._chain_id, nonce, from_hex(to), data, gas, MAX_FEE, PRIORITY_FEE)
+            call = UnsignedTransaction(
+                chain_id=self._chain_id,
+                nonce=nonce,
+                max_fee=MAX_FEE,
+                priority_fee=PRIORITY_FEE,
+                gas=gas,
+                to=from_hex(to),
+                data=data,
+            )
             hashes.append(await self._ask("eth_sendRawTransaction", to_hex(self._wallet.sign(call))))
         for digest, (to, data, _) in zip(hashes, calls, strict=True):
             receipt = await self._receipt(digest)

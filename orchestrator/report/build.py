@@ -58,7 +58,7 @@ def build_report(traces: TraceSet, meta: RunMeta) -> Report:
         spans.append(_span(found))
         if found.end_to_end_ns is not None:
             ended.append((found.end_to_end_ns, found.key))
-        if found.outcome in {Outcome.ABORTED, Outcome.EXPIRED}:
+        if found.outcome in {Outcome.ABORTED, Outcome.EXPIRED, Outcome.REFUSED}:
             aborted.append(found.key)
             reasons[found.verdict.reason or str(found.outcome), found.verdict.failed_rollup] += 1
         if found.outcome is Outcome.PARTIAL or found.alarms:

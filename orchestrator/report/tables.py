@@ -190,7 +190,7 @@ def _summary(summary: Summary) -> tuple[str, ...]:
 
 
 def _not_committed(report: Report) -> int:
-    return report.count(Outcome.ABORTED) + report.count(Outcome.EXPIRED)
+    return sum(report.count(outcome) for outcome in (Outcome.ABORTED, Outcome.EXPIRED, Outcome.REFUSED))
 
 
 def _shown(shown: int, total: int) -> str:

@@ -14,9 +14,10 @@ from bridge.contracts.addresses import OPTIONS_MARKET
 from bridge.contracts.artifacts import artifact
 from bridge.wire.bundle import bundle_hash
 from bridge.wire.keccak import keccak256
+from bridge.wire.signing import UnsignedTransaction
 from orchestrator.market.board import Board, Row, Terms, board_call, decode_board
 from orchestrator.market.units import price_units
-from orchestrator.market.wallet import MAX_FEE, PRIORITY_FEE, Call, Wallet
+from orchestrator.market.wallet import MAX_FEE, PRIORITY_FEE, Wallet
 from orchestrator.strategies.errors import ResolutionError
 from orchestrator.strategies.model import AUTO, Kind, Leg, Side, Strategy
 from orchestrator.topology.plan import Account, MarketPlan, Plan, RollupPlan
@@ -232,7 +233,7 @@ def _signed(leg: PlacedLeg, maker: str, bundle: bytes, wallet: Wallet) -> bytes:
         "trade", leg.series, maker, leg.leg.signed_quantity, leg.limit, bundle
     )
     return wallet.sign(
-        Call(
+        UnsignedTransaction(
             chain_id=leg.chain_id,
             nonce=leg.nonce,
             to=bytes.fromhex(OPTIONS_MARKET[2:]),

@@ -4,6 +4,7 @@
 committed  every leg was executed
 aborted    the decision was abort (or every leg was reverted) and no leg was executed
 expired    its time ran out before a decision
+refused    the sequencer did not acknowledge it: nothing was promised
 partial    **atomicity is broken**: some legs were executed and others reverted, or legs contradict the decision
 unknown    none of these yet: in flight, or the run ended before it did
 ========== =====================================================================================================
@@ -31,6 +32,7 @@ class Outcome(StrEnum):
     COMMITTED = "committed"
     ABORTED = "aborted"
     EXPIRED = "expired"
+    REFUSED = "refused"
     PARTIAL = "partial"
     UNKNOWN = "unknown"
 
@@ -79,6 +81,8 @@ def judge(trace: Trace, built: MessageGraph) -> Verdict:
         outcome, sink = Outcome.ABORTED, _latest(reverted)
     elif expired is not None:
         outcome, sink = Outcome.EXPIRED, expired
+    elif (refused := built.first.get((Stage.REFUSED, 0))) and (Stage.ADMITTED, 0) not in built.first:
+        outcome, sink = Outcome.REFUSED, refused
     return Verdict(outcome, legs, sink, *_blame(outcome, sink, decided, expired), tuple(alarms))
 
 
@@ -161,12 +165,15 @@ def _listed(legs: Mapping[int, Event]) -> str:
 def _blame(
     outcome: Outcome, sink: Event | None, decided: Event | None, expired: Event | None
 ) -> tuple[str | None, int | None, str | None]:
-    source = {Outcome.EXPIRED: expired, Outcome.ABORTED: decided or sink, Outcome.PARTIAL: decided}.get(
-        outcome
-    )
+    source = {
+        Outcome.EXPIRED: expired,
+        Outcome.REFUSED: sink,
+        Outcome.ABORTED: decided or sink,
+        Outcome.PARTIAL: decided,
+    }.get(outcome)
     if source is None:
         return None, None, None
-    leg = source.leg if source.leg is not None else source.attrs.get("leg")
+    leg = source.leg if source.leg is not None else source.attrs.get("failed_leg")
     rollup = source.attrs.get("rollup")
     reason = source.attrs.get("reason")
     return None if reason is None else str(reason), leg, rollup

@@ -18,6 +18,7 @@ COLOURS = {
     Outcome.COMMITTED: "green",
     Outcome.ABORTED: "yellow",
     Outcome.EXPIRED: "yellow",
+    Outcome.REFUSED: "yellow",
     Outcome.PARTIAL: "bold red",
     Outcome.UNKNOWN: "magenta",
 }

@@ -15,6 +15,7 @@ from orchestrator.tracing.outcome import COMMIT, Outcome, Verdict
 
 PREDECESSOR: Mapping[Stage, Stage] = {
     Stage.ADMITTED: Stage.SUBMITTED,
+    Stage.REFUSED: Stage.SUBMITTED,
     Stage.SEQUENCED: Stage.ADMITTED,
     Stage.LEG_STAGED: Stage.SEQUENCED,
     Stage.DECIDED: Stage.LEG_STAGED,

@@ -134,7 +134,7 @@ class ScriptedRun:
             decision = {
                 **slot,
                 "decision": "abort",
-                "leg": abort_leg,
+                "failed_leg": abort_leg,
                 "rollup": rollups[abort_leg],
                 "reason": "out of margin",
             }

@@ -58,13 +58,13 @@ def test_the_page_opens_with_the_verdict_and_the_counts() -> None:
     expected = """\
 # rollnet report: pair, seed 7
 
-**no partial bundle among 1 messages: 1 committed, 0 aborted, 0 expired, 0 unknown**
+**no partial bundle among 1 messages: 1 committed, 0 aborted, 0 expired, 0 refused, 0 unknown**
 
 ## Outcomes
 
-| kind | committed | aborted | expired | partial | unknown | all |
-| --- | --- | --- | --- | --- | --- | --- |
-| bundle | 1 | 0 | 0 | 0 | 0 | 1 |
+| kind | committed | aborted | expired | refused | partial | unknown | all |
+| --- | --- | --- | --- | --- | --- | --- | --- |
+| bundle | 1 | 0 | 0 | 0 | 0 | 0 | 1 |
 
 ## End to end
 

@@ -8,10 +8,11 @@ from eth_account import Account as EthAccount
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bridge.wire.signing import UnsignedTransaction
 from orchestrator.market.errors import UnitError
 from orchestrator.market.testing import example_account, example_plan
 from orchestrator.market.units import price_units, quantity_units, symbol_bytes
-from orchestrator.market.wallet import Call, Wallet
+from orchestrator.market.wallet import Wallet
 from orchestrator.strategies.errors import ResolutionError
 from orchestrator.strategies.model import AUTO, Kind, Leg, Side, Strategy
 from orchestrator.strategies.resolve import place
@@ -36,7 +37,7 @@ def test_automatic_legs_are_spread_in_the_order_of_names() -> None:
 
 @given(
     call=st.builds(
-        Call,
+        UnsignedTransaction,
         chain_id=st.integers(1, 2**53),
         nonce=st.integers(0, 2**64 - 2),
         to=st.just(b"\x42" * 20),
@@ -48,7 +49,7 @@ def test_automatic_legs_are_spread_in_the_order_of_names() -> None:
     ),
     name=st.text(max_size=8),
 )
-def test_our_signatures_are_those_of_eth_account(call: Call, name: str) -> None:
+def test_our_signatures_are_those_of_eth_account(call: UnsignedTransaction, name: str) -> None:
     """The light signer and the field's library produce the same bytes for the same transaction."""
     account = example_account(name)
     signed = EthAccount.sign_transaction(

@@ -29,7 +29,7 @@ def life(*told: tuple[str, int | None, dict[str, Any]], transaction: bool = Fals
 
 
 COMMIT = ("bundle.decided", None, {"decision": "commit"})
-ABORT = ("bundle.decided", None, {"decision": "abort", "reason": "out of margin", "leg": 1, "rollup": "beta"})
+ABORT = ("bundle.decided", None, {"decision": "abort", "reason": "out of margin", "failed_leg": 1, "rollup": "beta"})
 EXPIRED: tuple[str, int | None, dict[str, Any]] = ("bundle.expired", None, {})
 
 
@@ -164,7 +164,7 @@ def test_an_abort_names_its_leg_rollup_and_reason() -> None:
     """The blame is what the sequencer said, whether the leg stands in the event or in its attributes."""
     verdicts = [
         life(staged(0), staged(1), ABORT).verdict,
-        life(staged(0), staged(1), ("bundle.decided", 1, ABORT[2] | {"leg": None})).verdict,
+        life(staged(0), staged(1), ("bundle.decided", 1, ABORT[2] | {"failed_leg": None})).verdict,
     ]
 
     assert [(1, "beta", "out of margin")] * 2 == [
