@@ -31,11 +31,10 @@ from orchestrator.execution import LIFETIME_S, Execution
 from orchestrator.market.genesis import build_genesis
 from orchestrator.market.scratch import anvil_binary
 from orchestrator.nodes import L1, SEQUENCER, genesis_path, node_specs
-from orchestrator.registry import Control, DevnetEntry, Registry
+from orchestrator.registry import Control, DevnetEntry, Registry, find_devnet
 from orchestrator.rundir import RunDirectory, cache, home
 from orchestrator.runtimes.base import NodeSpec, NodeState, NodeStatus
 from orchestrator.runtimes.control import ControlClient, ControlServer
-from orchestrator.runtimes.errors import DevnetGoneError
 from orchestrator.runtimes.orphans import ProcessId
 from orchestrator.runtimes.process import ProcessRuntime
 from orchestrator.runtimes.startup import Progress, bring_up
@@ -253,35 +252,6 @@ class Devnet:
         for client in self._clients:
             await client.close()
         self.journal.close()
-
-
-def find_devnet(name: str | None, state: Path | None = None) -> DevnetEntry:
-    """The living devnet of this name, or the only one if no name is given.
-
-    Raises:
-        DevnetGoneError: there is none, or several to choose from.
-    """
-    registry = Registry(state or home())
-    living = [entry for entry in registry.entries() if entry.alive()]
-    if name is None:
-        if len(living) == 1:
-            return living[0]
-        names = ", ".join(entry.name for entry in living)
-        raise DevnetGoneError(
-            "no devnet is running" if not living else f"several devnets are running: {names}",
-            "start one: rollnet up topologies/pair.yaml --detach"
-            if not living
-            else "say which one: --net NAME",
-        )
-    for entry in living:
-        if entry.name == name:
-            return entry
-    others = ", ".join(entry.name for entry in living) or "none"
-    crashed = registry.find(name) is not None
-    raise DevnetGoneError(
-        f"devnet {name!r} is not running" + (" any more: its process is gone" if crashed else ""),
-        f"running: {others}" + ("; sweep what it left: rollnet gc" if crashed else ""),
-    )
 
 
 @contextlib.asynccontextmanager

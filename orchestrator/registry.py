@@ -22,6 +22,7 @@ from typing import Self
 
 import orjson
 
+from orchestrator.rundir import home
 from orchestrator.runtimes.errors import DevnetGoneError, NameTakenError, PlanError
 from orchestrator.runtimes.orphans import MarkedProcess, ProcessId, end_marked, marked_processes
 from orchestrator.runtimes.ports import listening
@@ -224,6 +225,35 @@ class Registry:
         with (self._folder / ".lock").open("ab") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             yield
+
+
+def find_devnet(name: str | None, state: Path | None = None) -> DevnetEntry:
+    """The living devnet of this name, or the only one if no name is given.
+
+    Raises:
+        DevnetGoneError: there is none, or several to choose from.
+    """
+    registry = Registry(state or home())
+    living = [entry for entry in registry.entries() if entry.alive()]
+    if name is None:
+        if len(living) == 1:
+            return living[0]
+        names = ", ".join(entry.name for entry in living)
+        raise DevnetGoneError(
+            "no devnet is running" if not living else f"several devnets are running: {names}",
+            "start one: rollnet up topologies/pair.yaml --detach"
+            if not living
+            else "say which one: --net NAME",
+        )
+    for entry in living:
+        if entry.name == name:
+            return entry
+    others = ", ".join(entry.name for entry in living) or "none"
+    crashed = registry.find(name) is not None
+    raise DevnetGoneError(
+        f"devnet {name!r} is not running" + (" any more: its process is gone" if crashed else ""),
+        f"running: {others}" + ("; sweep what it left: rollnet gc" if crashed else ""),
+    )
 
 
 def left_behind(run_id: str, ports: Iterable[int] = ()) -> list[str]:

@@ -165,8 +165,9 @@ class Connection:
         pumps = [asyncio.create_task(self._notify()), asyncio.create_task(self._write(socket))]
         try:
             async for message in socket:
-                if message.type is WSMsgType.TEXT:
-                    reply = await answer(message.data.encode(), self._handle)
+                if message.type in (WSMsgType.TEXT, WSMsgType.BINARY):  # web3.py sends its JSON as binary
+                    body = message.data.encode() if message.type is WSMsgType.TEXT else message.data
+                    reply = await answer(body, self._handle)
                     if reply:
                         self._send(reply)
                 if self._overrun.is_set():

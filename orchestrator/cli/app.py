@@ -1,28 +1,69 @@
-"""The tree of commands."""
+"""The tree of commands. Each module is imported when its command is used: `rollnet down` must not wait for what `rollnet up` needs."""
 
-import sys
-from typing import Annotated
+import importlib
+from typing import Annotated, Any
 
 import typer
-
-from orchestrator.cli import demo, devnets, nodes, strategies, topologies, traces
+from typer.core import TyperGroup
 
 VERSION = "0.1.0"
 
+COMMANDS = {
+    "up": "up",
+    "status": "devnets",
+    "logs": "devnets",
+    "down": "devnets",
+    "gc": "devnets",
+    "bundle": "bundles",
+    "trace": "traces",
+    "report": "traces",
+    "demo": "demo",
+}
+"""Command to module of this package."""
+GROUPS = {"node": "nodes", "topology": "topologies", "strategy": "strategies"}
+"""Group of commands to module of this package."""
+
+
+class LazyCommands(TyperGroup):
+    """Finds commands by name and imports them on use."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        """In the order in which a newcomer meets them."""
+        del ctx
+        return [
+            "demo",
+            "up",
+            "status",
+            "strategy",
+            "bundle",
+            "trace",
+            "report",
+            "node",
+            "logs",
+            "down",
+            "gc",
+            "topology",
+        ]
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        """The command, or None."""
+        module = COMMANDS.get(cmd_name) or GROUPS.get(cmd_name)
+        if module is None:
+            return None
+        group = typer.main.get_group(importlib.import_module(f"orchestrator.cli.{module}").app)
+        if cmd_name in GROUPS:
+            group.name = cmd_name
+            return group
+        return group.get_command(ctx, cmd_name)
+
+
 app = typer.Typer(
     name="rollnet",
+    cls=LazyCommands,
     no_args_is_help=True,
     add_completion=False,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
-    help=(
-        "Launch a disposable multi-rollup devnet from one YAML file, run atomic multi-leg option strategies on it, "
-        "break it on purpose, and see where every message spent its time.\n\n"
-        "Example:\n\n"
-        "  rollnet up topologies/pair.yaml --detach\n\n"
-        "  rollnet strategy run vertical\n\n"
-        "  rollnet down pair"
-    ),
 )
 
 
@@ -38,22 +79,13 @@ def root(
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
     ] = False,
 ) -> None:
-    """Only options that belong to no command."""
+    """Launch a disposable multi-rollup devnet from one YAML file, run atomic multi-leg option strategies on it,
+    break it on purpose, and see where every message spent its time.
 
-
-devnets.register(app)
-app.add_typer(nodes.app, name="node")
-app.add_typer(topologies.app, name="topology")
-app.add_typer(strategies.app, name="strategy")
-strategies.register(app)
-traces.register(app)
-demo.register(app)
+    Example: rollnet up topologies/pair.yaml --detach, then rollnet strategy run vertical, then rollnet down pair
+    """  # noqa: D205 - the help text is one paragraph
 
 
 def main() -> None:
     """Entry point of ``rollnet``."""
-    try:
-        app()
-    except BrokenPipeError:
-        sys.stderr.close()
-        sys.exit(1)
+    app()

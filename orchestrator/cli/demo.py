@@ -5,16 +5,14 @@ from typing import Annotated
 
 import typer
 
-from orchestrator.cli.output import JsonOption, command, err, out, run, say_json
+from orchestrator.cli.output import JsonOption, command, command_group, err, out, run, say_json
 from orchestrator.report import print_report, write_report
 from orchestrator.runner import main_job
 
-
-def register(app: typer.Typer) -> None:
-    """Add this command."""
-    app.command()(demo)
+app = command_group()
 
 
+@app.command()
 def demo(
     topology: Annotated[
         Path, typer.Argument(help="A topology with a market and several EVM rollups.")

@@ -4,11 +4,12 @@ from typing import Annotated
 
 import typer
 
-from orchestrator.cli.output import JsonOption, NetOption, command, out, run, say_json
-from orchestrator.devnet import Devnet, find_devnet
+from orchestrator.cli.output import JsonOption, NetOption, command, command_group, out, run, say_json
+from orchestrator.devnet import Devnet
+from orchestrator.registry import find_devnet
 from orchestrator.runtimes.base import NodeStatus
 
-app = typer.Typer(no_args_is_help=True, help="Kill, pause and bring back single nodes.")
+app = command_group("Kill, pause and bring back single nodes.")
 
 NodeArgument = Annotated[str, typer.Argument(help="l1, sequencer, maker or a rollup's name.")]
 

@@ -31,6 +31,17 @@ out = Console(highlight=False, width=None if sys.stdout.isatty() else PIPED_WIDT
 err = Console(stderr=True, highlight=False, soft_wrap=True)
 
 
+def command_group(text: str = "") -> typer.Typer:
+    """A group of commands that looks like all the others."""
+    return typer.Typer(
+        help=text,
+        no_args_is_help=True,
+        add_completion=False,
+        rich_markup_mode=None,
+        pretty_exceptions_enable=False,
+    )
+
+
 def say_json(document: Any) -> None:
     """Print one JSON document, indented for eyes on a terminal, in one line for pipes."""
     option = orjson.OPT_INDENT_2 if sys.stdout.isatty() else 0

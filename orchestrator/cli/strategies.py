@@ -1,4 +1,4 @@
-"""``strategy list|show|run`` and ``bundle``."""
+"""``strategy list|show|run``."""
 
 from pathlib import Path
 from typing import Annotated, Any
@@ -7,18 +7,18 @@ import typer
 from rich.table import Table
 
 from orchestrator.chains import ChainUnreachable
-from orchestrator.cli.output import JsonOption, NetOption, command, err, out, run, say_json
-from orchestrator.devnet import Devnet, find_devnet
+from orchestrator.cli.output import JsonOption, NetOption, command, command_group, err, out, run, say_json
+from orchestrator.devnet import Devnet
 from orchestrator.errors import RollnetError
 from orchestrator.execution import LIFETIME_S, NotAcknowledged
+from orchestrator.registry import find_devnet
 from orchestrator.strategies.catalogue import describe_strategy, find_strategy, list_presets
 from orchestrator.strategies.model import Strategy
-from orchestrator.strategies.result import StrategyResult
 from orchestrator.topology.load import load_topology
 from orchestrator.topology.plan import MarketPlan
 from orchestrator.topology.resolve import make_plan
 
-app = typer.Typer(no_args_is_help=True, help="List, explain and run multi-leg option strategies.")
+app = command_group("List, explain and run multi-leg option strategies.")
 
 EXIT_CODES = {"committed": 0, "aborted": 1, "unknown": 2}
 
@@ -37,11 +37,6 @@ LimitOption = Annotated[
         "--limit", help="LEG=PRICE: the limit of one leg in USD, such as 2=0.01; legs count from 0."
     ),
 ]
-
-
-def register(app_: typer.Typer) -> None:
-    """Add the commands that stand at the top level."""
-    app_.command()(bundle)
 
 
 @app.command("list")
@@ -108,38 +103,6 @@ def run_(
             _print_result(document)
         code = EXIT_CODES[document["outcome"]]
     raise typer.Exit(code)
-
-
-def bundle(
-    bundle_hash: Annotated[str, typer.Argument(help="Bundle or transaction hash.")],
-    net: NetOption = None,
-    as_json: JsonOption = False,
-) -> None:
-    """Ask the sequencer what became of a bundle or transaction.
-
-    Example: rollnet bundle 0x… --json
-    """
-    with command(as_json=as_json):
-        found = run(_bundle(bundle_hash, net))
-        if found is None:
-            raise RollnetError(
-                f"the sequencer never acknowledged {bundle_hash}",
-                "check the hash; nothing was promised for it",
-            )
-        if as_json:
-            say_json(found)
-            return
-        out.print(f"{found['kind']} {found['hash']}: {found['status']}")
-        for leg in found["legs"]:
-            where = f"block {leg['blockNumber']}" if leg["blockNumber"] is not None else "no effect"
-            out.print(f"  leg {leg['index']} on {leg['rollup']}: {where}  {leg['transactionHash']}")
-        if found["reason"]:
-            out.print(f"  reason: {found['reason']['message']}", markup=False)
-
-
-async def _bundle(bundle_hash: str, net: str | None) -> Any:
-    async with Devnet.attach(find_devnet(net).name) as devnet:
-        return await devnet.sequencer.bundle(bundle_hash)
 
 
 async def _run(
@@ -252,6 +215,3 @@ def _print_result(document: dict[str, Any]) -> None:
         out.print(f"  end to end {document['latency_ms']['end_to_end']:.0f} ms")
     if document["bundle_hash"]:
         err.print(f"  trace it: rollnet trace {document['bundle_hash']}")
-
-
-__all__ = ["StrategyResult", "app", "register"]

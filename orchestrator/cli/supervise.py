@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from orchestrator.cli.devnets import supervised
+from orchestrator.cli.up import supervised
 from orchestrator.errors import RollnetError
 from orchestrator.runtimes.supervisor import Reporter
 

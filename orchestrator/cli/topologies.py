@@ -6,14 +6,14 @@ from typing import Annotated
 import orjson
 import typer
 
-from orchestrator.cli.output import JsonOption, command, err, out, say_json
+from orchestrator.cli.output import JsonOption, command, command_group, err, out, say_json
 from orchestrator.topology.errors import InvalidTopology
 from orchestrator.topology.load import load_topology
 from orchestrator.topology.plan_json import plan_to_dict
 from orchestrator.topology.resolve import make_plan
 from orchestrator.topology.schema import json_schema
 
-app = typer.Typer(no_args_is_help=True, help="Check and explain topology files.")
+app = command_group("Check and explain topology files.")
 
 FileArgument = Annotated[Path, typer.Argument(help="A topology file.")]
 

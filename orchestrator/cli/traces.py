@@ -5,21 +5,17 @@ from typing import Annotated
 
 import typer
 
-from orchestrator.cli.output import JsonOption, NetOption, command, out, say_json
-from orchestrator.devnet import find_devnet
+from orchestrator.cli.output import JsonOption, NetOption, command, command_group, out, say_json
 from orchestrator.errors import RollnetError
-from orchestrator.registry import Registry
+from orchestrator.registry import Registry, find_devnet
 from orchestrator.report import print_report, report_to_json, write_report
 from orchestrator.rundir import home
 from orchestrator.tracing import find_trace, load_traces, render_mermaid, render_tree, trace_to_json
 
-
-def register(app: typer.Typer) -> None:
-    """Add these commands."""
-    app.command()(trace)
-    app.command()(report)
+app = command_group()
 
 
+@app.command()
 def trace(
     message: Annotated[str, typer.Argument(help="Bundle or transaction hash, or the beginning of one.")],
     net: NetOption = None,
@@ -44,6 +40,7 @@ def trace(
             out.print(render_tree(found))
 
 
+@app.command()
 def report(
     run_or_name: Annotated[
         str | None,

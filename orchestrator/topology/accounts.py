@@ -7,9 +7,6 @@ Derivation is BIP-32 at ``m/44'/60'/<seed>'/<branch>/<index>``: branch 0 for use
 
 from functools import cache
 
-from eth_account import Account as EthAccount
-from eth_account.hdaccount import key_from_seed, seed_from_mnemonic
-
 from orchestrator.topology.plan import Account
 
 MNEMONIC = "test test test test test test test test test test test junk"
@@ -34,11 +31,16 @@ def derive_roles(seed: int) -> tuple[Account, ...]:
 
 @cache
 def _mnemonic_seed() -> bytes:
+    from eth_account.hdaccount import seed_from_mnemonic  # noqa: PLC0415 - costs 0.4 s, only plans need it
+
     return bytes(seed_from_mnemonic(MNEMONIC, passphrase=""))
 
 
 @cache
 def _derive(name: str, seed: int, branch: int, index: int) -> Account:
+    from eth_account import Account as EthAccount  # noqa: PLC0415 - as above
+    from eth_account.hdaccount import key_from_seed  # noqa: PLC0415 - as above
+
     key = key_from_seed(_mnemonic_seed(), f"m/44'/60'/{seed}'/{branch}/{index}")
     signer = EthAccount.from_key(key)
     return Account(name=name, address=signer.address, private_key=f"0x{bytes(signer.key).hex()}")
