@@ -34,7 +34,7 @@ check: setup
 	node bridge/contracts/compile.mjs --check
 
 bench: setup
-	$(BIN)/python -m tests.bench
+	$(BIN)/python tests/bench.py
 
 contracts: setup
 	node bridge/contracts/compile.mjs

@@ -168,17 +168,18 @@ class Chain:
         """Store the engine's state at the gate."""
         async with self._lock:
             await self._unstage()
-            temporary = self.store.temporary()
-            await self.engine.checkpoint(temporary)
-            temporary.replace(self.store.checkpoint_path(self.gate.number, self.gate.hash))
-            self.store.keep_checkpoints(2)
-            self.replayed = 0
+            await self._store_state()
 
     async def mutate(self, method: str, params: Sequence[Any]) -> Any:
-        """Run one of the engine's control methods while nothing is staged (only where the topology allows it)."""
+        """Run one of the engine's control methods while nothing is staged (only where the topology allows it).
+
+        No block holds what it changes, so replay would diverge: the state is stored before anything builds on it.
+        """
         async with self._lock:
             await self._unstage()
-            return await self.engine.request(method, params)
+            result = await self.engine.request(method, params)
+            await self._store_state()
+            return result
 
     async def accounts(self, addresses: Sequence[str]) -> list[list[str]]:
         """Nonce and balance of accounts at the gate, hexadecimal; no lock: reads never wait for staging."""
@@ -190,6 +191,13 @@ class Chain:
             ]
             for address in addresses
         ]
+
+    async def _store_state(self) -> None:
+        temporary = self.store.temporary()
+        await self.engine.checkpoint(temporary)
+        temporary.replace(self.store.checkpoint_path(self.gate.number, self.gate.hash))
+        self.store.keep_checkpoints(2)
+        self.replayed = 0
 
     def _fence(self, term: int) -> None:
         if term < self.store.term:
@@ -307,7 +315,7 @@ async def recover(engine: Engine, store: Store, journal: Journal) -> Chain:
         EngineFailed: the engine does not come up.
         Diverged: a stored block executes differently.
     """
-    blocks = list(store.blocks())
+    stored = {block.number: block for block in store.blocks()}
     gate = await engine.start()
     for checkpoint in store.checkpoints():
         try:
@@ -324,10 +332,9 @@ async def recover(engine: Engine, store: Store, journal: Journal) -> Chain:
         checkpoint.path.unlink(missing_ok=True)
     chain = Chain(engine, store, journal, gate)
     start = gate.number
-    following = [block for block in blocks if block.number > start]
-    numbers = [block.number for block in following]
-    if numbers != list(range(start + 1, start + 1 + len(numbers))):
-        following = []  # a store with holes: the sequencer's log fills it
+    following: list[Block] = []
+    while (number := start + 1 + len(following)) in stored:  # up to a hole: the sequencer's log has the rest
+        following.append(stored[number])
     await chain.replay(following)
     journal.emit("node.recovered", checkpoint=start, replayed=len(following), head=chain.gate.number)
     return chain

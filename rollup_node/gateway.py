@@ -8,7 +8,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from bridge.wire.errors import INVALID_PARAMS, METHOD_NOT_FOUND, METHOD_NOT_SUPPORTED, SERVER_ERROR, RpcError
+from bridge.wire.errors import (
+    INVALID_PARAMS,
+    METHOD_NOT_FOUND,
+    METHOD_NOT_SUPPORTED,
+    SERVER_ERROR,
+    Malformed,
+    RpcError,
+)
+from bridge.wire.keccak import from_hex, to_hex
 
 STATE_READS = {
     "eth_getBalance": 1,
@@ -38,6 +46,9 @@ BLOCK_READS = {
     "debug_traceBlockByNumber": 0,
 }
 """Reads of a block by number: a number above the gate has no block."""
+
+NUMBER_OR_HASH = {"eth_getBlockReceipts"}
+"""Reads of a block that take a hash too. To the others a string of 32 bytes is a number with leading zeros."""
 
 HASH_READS = {
     "eth_getBlockByHash",
@@ -102,13 +113,14 @@ def route(method: str, params: Sequence[Any], gate: int, safe: int, *, dev_metho
     """
     arguments = list(params)
     if method in STATE_READS:
-        return _pin(arguments, STATE_READS[method], gate, safe, missing_block="refuse")
+        return _pin(arguments, STATE_READS[method], gate, safe, missing_block="refuse", hashes=True)
     if method in BLOCK_READS:
-        return _pin(arguments, BLOCK_READS[method], gate, safe, missing_block="nothing")
+        hashes = method in NUMBER_OR_HASH
+        return _pin(arguments, BLOCK_READS[method], gate, safe, missing_block="nothing", hashes=hashes)
     if method in HASH_READS:
-        return Route("forward", arguments, "block")
+        return Route("forward", _hash_first(arguments), "block")
     if method in TRANSACTION_READS:
-        return Route("forward", arguments, "transaction")
+        return Route("forward", _hash_first(arguments), "transaction")
     if method in PLAIN_READS:
         return Route("forward", arguments)
     if method in SIGNING:
@@ -167,12 +179,20 @@ def is_hash(tag: Any) -> bool:
 
 
 def _pin(
-    arguments: list[Any], position: int, gate: int, safe: int, *, missing_block: Literal["refuse", "nothing"]
+    arguments: list[Any],
+    position: int,
+    gate: int,
+    safe: int,
+    *,
+    missing_block: Literal["refuse", "nothing"],
+    hashes: bool,
 ) -> Route:
     if len(arguments) < position:
         raise RpcError(INVALID_PARAMS, f"missing value for required argument {len(arguments)}")
     tag = arguments[position] if len(arguments) > position else None
-    if is_hash(tag):
+    if hashes and is_hash(tag):
+        if isinstance(tag, dict) and "blockNumber" in tag:
+            raise RpcError(INVALID_PARAMS, "a block is named by its hash or by its number, not by both")
         return Route("forward", arguments, "block" if missing_block == "nothing" else "")
     number = block_number(tag, gate, safe)
     if number > gate:
@@ -180,6 +200,14 @@ def _pin(
             return Route("nothing", arguments)
         raise RpcError(SERVER_ERROR, "header not found")
     return Route("forward", [*arguments[:position], hex(number), *arguments[position + 1 :]])
+
+
+def _hash_first(arguments: list[Any]) -> list[Any]:
+    """The arguments, the first in the one spelling that staged transactions are known by (the engine takes several)."""
+    try:
+        return [to_hex(from_hex(arguments[0] if arguments else None, 32)), *arguments[1:]]
+    except Malformed as exc:
+        raise RpcError(INVALID_PARAMS, f"invalid argument 0: {exc}") from exc
 
 
 def _control(method: str, arguments: list[Any], *, dev_methods: bool) -> Route:

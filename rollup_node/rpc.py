@@ -85,7 +85,7 @@ class PublicRpc:
             result = await self._chain.engine.request(method, decided.params)
         except PeerUnreachable as exc:
             raise RpcError(RESOURCE_UNAVAILABLE, "the engine does not answer; it is being restarted") from exc
-        return self._check(decided.check, method, params, result)
+        return self._check(decided.check, method, decided.params, result)
 
     async def websocket(self, request: web.Request) -> web.StreamResponse:
         """One WebSocket connection: calls, batches and subscriptions."""
@@ -97,7 +97,7 @@ class PublicRpc:
         if route_check == "block" and _above(result, gate):
             return None
         if route_check == "transaction":
-            digest = str(params[0]).lower() if params else ""
+            digest = params[0]
             if digest in self._chain.hidden or _above(result, gate) or _pending(result):
                 if method == "debug_traceTransaction":
                     raise RpcError(SERVER_ERROR, "transaction not found")
@@ -193,6 +193,8 @@ def pending_transaction(sent: Transaction) -> dict[str, Any]:
 
 
 def _above(result: Any, gate: int) -> bool:
+    if isinstance(result, list):
+        return any(_above(entry, gate) for entry in result)
     number = result.get("blockNumber", result.get("number")) if isinstance(result, dict) else None
     return isinstance(number, str) and int(number, 16) > gate
 

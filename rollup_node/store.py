@@ -106,7 +106,7 @@ class Store:
 def _body(line: bytes) -> Any:
     checksum, _, body = line.rstrip(b"\n").partition(b" ")
     try:
-        whole = line.endswith(b"\n") and int(checksum, 16) == zlib.crc32(body)
+        whole = line.endswith(b"\n") and body and int(checksum, 16) == zlib.crc32(body)
     except ValueError:
         return None
     return orjson.loads(body) if whole else None

@@ -24,6 +24,7 @@ from bridge.wire.system import SYSTEM_GAS
 from bridge.wire.transaction import Transaction, decode_transaction
 from shared_sequencer.errors import RollupDown, WalFailed
 from shared_sequencer.mempool import Account, Item, Mempool
+from shared_sequencer.ordering import MAX_BYTES, published_bytes
 from shared_sequencer.rollups import Rollup
 from shared_sequencer.wal import WriteAheadLog
 
@@ -47,7 +48,8 @@ class Admission:
     ) -> None:
         self._rollups = {rollup.chain_id: rollup for rollup in rollups}
         self._mempool, self._wal, self._journal, self._limit = mempool, wal, journal, limit
-        self._admitting: dict[str, asyncio.Future[str]] = {}
+        self._admitting: dict[str, tuple[tuple[Transaction, ...], asyncio.Future[str]]] = {}
+        """Legs and answer of what is being admitted."""
         self._reserved = 0
         """Items on their way to the disk."""
 
@@ -61,7 +63,7 @@ class Admission:
         """
         decoded = decode_bundle([from_hex(raw) for raw in raws], max_timestamp, from_hex(salt, 32))
         identity = to_hex(decoded.hash)
-        if self._known(identity):
+        if self._known(identity, decoded.legs):
             return identity
         now = time.time()
         if max_timestamp < now:
@@ -100,12 +102,13 @@ class Admission:
         self, identity: str, build: Builder, legs: tuple[Transaction, ...], cause: str | None
     ) -> str:
         """Once per identity: whoever sends the same while it is being admitted waits for the same answer."""
-        if self._known(identity):
+        if self._known(identity, legs):
             return identity
-        pending = self._admitting.get(identity)
+        first, pending = self._admitting.get(identity, (legs, None))
+        _refuse_another(identity, first, legs)
         if pending is None:
             pending = asyncio.ensure_future(self._admit_once(identity, build, legs, cause))
-            self._admitting[identity] = pending
+            self._admitting[identity] = (legs, pending)
             pending.add_done_callback(lambda _: self._admitting.pop(identity))
         return await asyncio.shield(pending)
 
@@ -143,11 +146,20 @@ class Admission:
         self._mempool.add(item)
         return identity
 
-    def _known(self, identity: str) -> bool:
-        return identity in self._mempool.waiting or identity in self._mempool.ended
+    def _known(self, identity: str, legs: Sequence[Transaction]) -> bool:
+        end = self._mempool.ended.get(identity)
+        item = self._mempool.waiting.get(identity) if end is None else end.item
+        if item is not None:
+            _refuse_another(identity, item.legs, legs)
+        return item is not None
 
     def _check_alone(self, legs: Sequence[Transaction], *, is_bundle: bool) -> None:
         """Everything that needs no account."""
+        size = published_bytes(legs)
+        if size > MAX_BYTES:
+            raise RpcError(
+                SERVER_ERROR, f"oversized data: {size} bytes with overhead, a slot takes {MAX_BYTES}"
+            )
         gas: dict[int, int] = {}
         for leg in legs:
             rollup = self._rollups.get(leg.chain_id)
@@ -224,3 +236,12 @@ class Admission:
                 self._mempool.next_nonce[account] = max(known, int(nonce, 16))
                 balances[account] = int(balance, 16)
         return balances
+
+
+def _refuse_another(identity: str, known: Sequence[Transaction], legs: Sequence[Transaction]) -> None:
+    """A bundle's hash does not cover calldata: other transactions under a known hash must not look acknowledged."""
+    if [leg.raw for leg in known] != [leg.raw for leg in legs]:
+        raise RpcError(
+            TRANSACTION_REJECTED,
+            f"{identity} names a bundle with other transactions of the same senders and nonces; choose another salt",
+        )

@@ -1,7 +1,7 @@
 """Which items go into the next slot, and in which order. Pure.
 
 The policy is a seam: it says in which order items are considered. Filling is common to all policies and keeps what execution needs:
-nonces without gaps, gas below each rollup's block limit, deadlines, and rollups that are up. An item that does not fit now
+nonces without gaps, gas below each rollup's block limit, a size that L1 takes, deadlines, and rollups that are up. An item that does not fit now
 keeps waiting. On each rollup transactions run before bundles, so a transaction that follows a bundle's nonce waits for the next slot.
 """
 
@@ -10,10 +10,16 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from bridge.wire.system import SYSTEM_GAS
+from bridge.wire.transaction import Transaction
 from shared_sequencer.mempool import Account, Item
 
 MAX_ITEMS = 2_000
 """Items in one slot."""
+MAX_BYTES = 300_000
+"""Bytes of one slot, by :func:`published_bytes`. A slot is never split over superbatches, so it must fit into one L1 block
+with room to spare: calldata costs up to 40 gas a byte, 12 million gas here."""
+_LEG_OVERHEAD = 40
+"""Bytes on L1 beside a leg's raw transaction: RLP lengths, the bundle's hash, the leg's index."""
 
 
 class Policy(Protocol):
@@ -65,6 +71,7 @@ def select(
     """
     nonces = dict(next_nonce)
     room = {chain: limit - SYSTEM_GAS for chain, limit in gas_limits.items()}
+    bytes_left = MAX_BYTES
     bundled: set[Account] = set()
     transactions: list[Item] = []
     bundles: list[Item] = []
@@ -78,9 +85,12 @@ def select(
         accounts = {(leg.chain_id, leg.sender) for leg in item.legs}
         if item.kind == "transaction" and accounts & bundled:
             continue
-        gas = _gas(item)
+        gas, size = _gas(item), published_bytes(item.legs)
         if not _nonces_follow(item, nonces) or any(room[chain] < needed for chain, needed in gas.items()):
             continue
+        if size > bytes_left:
+            continue
+        bytes_left -= size
         for chain, needed in gas.items():
             room[chain] -= needed
         for leg in item.legs:
@@ -91,6 +101,11 @@ def select(
         else:
             transactions.append(item)
     return Selection(tuple(transactions), tuple(bundles), tuple(expired))
+
+
+def published_bytes(legs: Iterable[Transaction]) -> int:
+    """What the legs of one item take up in a superbatch at most, before compression."""
+    return sum(len(leg.raw) + _LEG_OVERHEAD for leg in legs)
 
 
 def _gas(item: Item) -> dict[int, int]:

@@ -31,6 +31,9 @@ PRIORITY_FEE = 10**9
 FEE_HEADROOM = 10
 """A superbatch offers this many times the L1 base fee, so that it stays valid while it waits."""
 
+MAX_SLOTS = 100
+"""Slots in one superbatch: with a slot's largest size this bounds what a verifier inflates and what is encoded at once."""
+
 log = structlog.get_logger()
 
 
@@ -117,7 +120,7 @@ class Publisher:
         """Sign the next superbatch and make it durable."""
         number = len(self.superbatches)
         parent = self.superbatches[-1].hash if self.superbatches else GENESIS_PARENT
-        slots = self._slots.slots[self.next_slot :]
+        slots = self._slots.slots[self.next_slot : self.next_slot + MAX_SLOTS]
         data = encode_superbatch(number, parent, self._term, slots)
         while len(data) > MAX_BYTES and len(slots) > 1:
             slots = slots[: max(1, len(slots) * MAX_BYTES // len(data) * 9 // 10)]
@@ -143,9 +146,10 @@ class Publisher:
         while True:
             mined = int(await self._l1.call("eth_getTransactionCount", self._address, "latest"), 16)
             await self._note_published(mined)
-            if mined >= len(self.superbatches):
+            if mined < len(self.superbatches):
+                await self._send(self.superbatches[mined])
+            elif all(superbatch.l1_block is not None for superbatch in self.superbatches):
                 return
-            await self._send(self.superbatches[mined])
             await asyncio.sleep(POLL_SECONDS)
 
     async def _send(self, superbatch: SignedSuperbatch) -> None:

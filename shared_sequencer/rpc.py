@@ -196,11 +196,13 @@ class SequencerRpc:
 
 def _quantity(value: Any, name: str) -> int:
     try:
+        if isinstance(value, bool | float):
+            raise TypeError("not an integer")
         number = int(value, 16) if isinstance(value, str) and value.startswith("0x") else int(value)
     except (TypeError, ValueError) as exc:
         raise RpcError(
-            INVALID_PARAMS, f"{name} must be a number, got {orjson.dumps(value, default=str).decode()[:60]}"
+            INVALID_PARAMS, f"{name} must be an integer, got {orjson.dumps(value, default=str).decode()[:60]}"
         ) from exc
-    if isinstance(value, bool) or not 0 <= number < 1 << 64:
+    if not 0 <= number < 1 << 64:
         raise RpcError(INVALID_PARAMS, f"{name} is out of range: {number}")
     return number

@@ -14,6 +14,7 @@ import asyncio
 import fcntl
 import os
 import struct
+import threading
 import zlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -53,6 +54,7 @@ class WriteAheadLog:
         self._queue: list[tuple[bytes, asyncio.Future[None]]] = []
         self._queued = asyncio.Event()
         self._failure: WalFailed | None = None
+        self._writing = threading.Lock()
 
     def records(self) -> Iterator[Any]:
         """Every record in order; cuts off a torn tail. Call it once, before the first append.
@@ -69,9 +71,10 @@ class WriteAheadLog:
                     _FRAME.unpack(frame) if len(frame) == _FRAME.size else (MAX_RECORD_BYTES + 1, 0)
                 )
                 end = offset + _FRAME.size + length
+                # a length of zero is what a file system leaves that lost the end's data but not its size
                 body = log.read(length) if length <= MAX_RECORD_BYTES and end <= size else b""
-                if len(body) != length or zlib.crc32(body) != checksum:
-                    self._cut_tail(offset, size, end)
+                if not body or len(body) != length or zlib.crc32(body) != checksum:
+                    self._cut_tail(offset, size)
                     return
                 offset = end
                 yield orjson.loads(body)
@@ -80,12 +83,14 @@ class WriteAheadLog:
         """Return once the records are on disk.
 
         Raises:
-            WalFailed: they may or may not be; the sequencer must stop.
+            WalFailed: they may or may not be; the sequencer must stop. Also for a record too long to be read again.
         """
         if self._failure is not None:
             raise self._failure
-        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         bodies = [orjson.dumps(record) for record in records]
+        if any(len(body) > MAX_RECORD_BYTES for body in bodies):
+            raise WalFailed(f"{self._path}: a record is longer than {MAX_RECORD_BYTES} bytes")
+        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         frames = b"".join(_FRAME.pack(len(body), zlib.crc32(body)) + body for body in bodies)
         self._queue.append((frames, done))
         self._queued.set()
@@ -117,17 +122,20 @@ class WriteAheadLog:
                     done.set_result(None)
 
     def close(self) -> None:
-        """Release the file and its lock."""
-        os.close(self._fd)
+        """Release the file and its lock, after a write that is under way."""
+        with self._writing:
+            os.close(self._fd)
+            self._fd = -1
 
     def _write(self, data: bytes) -> None:
-        view = memoryview(data)
-        while view:
-            view = view[os.write(self._fd, view) :]
-        os.fdatasync(self._fd)
+        with self._writing:
+            view = memoryview(data)
+            while view:
+                view = view[os.write(self._fd, view) :]
+            os.fdatasync(self._fd)
 
-    def _cut_tail(self, offset: int, size: int, end: int) -> None:
-        if end < size and _whole_record_follows(self._path, offset, size):
+    def _cut_tail(self, offset: int, size: int) -> None:
+        if _whole_record_follows(self._path, offset):
             raise WalDamaged(
                 f"{self._path}: record at byte {offset} of {size} is damaged, whole records follow it"
             )
@@ -135,16 +143,20 @@ class WriteAheadLog:
         os.fsync(self._fd)
 
 
-def _whole_record_follows(path: Path, offset: int, size: int) -> bool:
-    """Whether a later record is whole: then the damage at ``offset`` is not the torn end of a crash."""
+def _whole_record_follows(path: Path, offset: int) -> bool:
+    """Whether a later record is whole: then the damage at ``offset`` is not the torn end of a crash.
+
+    The damaged record's own length cannot be trusted, so every ``{`` is tried as the beginning of a record.
+    """
     with path.open("rb") as log:
         log.seek(offset)
-        rest = log.read(min(size - offset, 64 * 1024 * 1024))
-    for start in range(1, len(rest) - _FRAME.size):
-        length, checksum = _FRAME.unpack_from(rest, start)
-        body = rest[start + _FRAME.size : start + _FRAME.size + length]
-        if 0 < length == len(body) and body[:1] == b"{" and zlib.crc32(body) == checksum:
+        rest = log.read()
+    begin = rest.find(b"{", _FRAME.size + 1)
+    while begin > 0:
+        length, checksum = _FRAME.unpack_from(rest, begin - _FRAME.size)
+        if 0 < length <= len(rest) - begin and zlib.crc32(rest[begin : begin + length]) == checksum:
             return True
+        begin = rest.find(b"{", begin + 1)
     return False
 
 

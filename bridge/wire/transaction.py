@@ -90,7 +90,7 @@ def _decode_legacy(raw: bytes) -> Transaction:
     return Transaction(
         raw=raw,
         hash=keccak256(raw),
-        chain_id=chain_id,
+        chain_id=_bounded(chain_id, 64),
         sender=_recover(payload, parity, r, s),
         nonce=_bounded(nonce, 64),
         to=rlp.string(fields[3], (0, 20)) or None,

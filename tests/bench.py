@@ -1,0 +1,220 @@
+"""What good looks like, in numbers: ``make bench``. Ratios side by side in one run; never a timed test.
+
+Prints one row per mark of the design with what was measured on this machine now, and writes ``bench.json``. Latencies come from
+the journals of an open-loop run: the schedule is fixed beforehand and a bundle's latency counts from when it was due, so a
+stall shows in every bundle that was due during it.
+"""
+
+import asyncio
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from bridge.wire.jsonrpc import Client
+from bridge.wire.keccak import to_hex
+from bridge.wire.stages import Stage
+from orchestrator.chains import ChainReads
+from orchestrator.devnet import Devnet, LocalNodes
+from orchestrator.runner import eventually
+from orchestrator.strategies import presets
+from orchestrator.strategies.resolve import ResolvedStrategy, resolve
+from orchestrator.topology.load import load_topology
+from orchestrator.topology.plan import Plan
+from orchestrator.topology.resolve import make_plan
+from orchestrator.tracing import Outcome, analyse, load_traces
+from orchestrator.tracing.percentiles import summarize
+
+ROOT = Path(__file__).parents[1]
+QUAD = ROOT / "topologies" / "condor-quad.yaml"
+RATE = 20.0
+"""Bundles per second."""
+BUNDLES = 1_200
+"""Enough for a p99."""
+UPS = 5
+READS = 3_000
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One measured mark."""
+
+    what: str
+    measured: str
+    first_mark: str
+    aim: str
+    reached: bool
+
+
+class PlannedReads:
+    """Boards read once, nonces counted here: signs a whole schedule without asking the chain again."""
+
+    def __init__(self, reads: ChainReads) -> None:
+        self._reads = reads
+        self._boards: dict[tuple[str, str, bytes], bytes] = {}
+        self._nonces: dict[tuple[str, str], int] = {}
+
+    async def nonce(self, rollup: str, address: str) -> int:
+        """The next one of this schedule."""
+        key = (rollup, address)
+        if key not in self._nonces:
+            self._nonces[key] = await self._reads.nonce(rollup, address)
+        self._nonces[key] += 1
+        return self._nonces[key] - 1
+
+    async def call(self, rollup: str, to: str, data: bytes) -> bytes:
+        """The first answer, again and again."""
+        key = (rollup, to, data)
+        if key not in self._boards:
+            self._boards[key] = await self._reads.call(rollup, to, data)
+        return self._boards[key]
+
+
+def main() -> None:
+    """Measure everything and print the table."""
+    rows = [*bring_up_and_down()]
+    plan = make_plan(load_topology(QUAD))
+    for slot_s, marks in ((0.2, ((200, 400), (120, 230))), (0.02, ((80, 200), (30, 60)))):
+        quick = replace(plan, messaging=replace(plan.messaging, slot_s=slot_s))
+        rows += asyncio.run(latency(quick, marks))
+    rows += asyncio.run(steady(plan))
+    for row in rows:
+        flag = "reached" if row.reached else "MISSED "
+        print(f"{flag}  {row.what:66} {row.measured:>16}   first mark {row.first_mark:>9}, aim {row.aim}")
+    (ROOT / "build").mkdir(exist_ok=True)
+    found = [{name: getattr(row, name) for name in Row.__slots__} for row in rows]
+    (ROOT / "build" / "bench.json").write_text(json.dumps(found, indent=2) + "\n")
+
+
+def bring_up_and_down() -> list[Row]:
+    """The command line's own ``up --detach`` and ``down``, as a user waits for them."""
+    with tempfile.TemporaryDirectory() as home:
+        environment = {**os.environ, "ROLLNET_HOME": home}
+        rollnet = [str(Path(sys.executable).with_name("rollnet"))]
+        ready, waited, down = [], [], []
+        for _ in range(UPS):
+            began = time.monotonic()
+            up = [*rollnet, "up", str(QUAD), "--detach", "--json"]
+            said = subprocess.run(up, env=environment, check=True, capture_output=True).stdout
+            waited.append(time.monotonic() - began)
+            ready.append(json.loads(said)["ready_s"])
+            began = time.monotonic()
+            said = subprocess.run([*rollnet, "down", "--json"], env=environment, check=True, capture_output=True).stdout
+            down.append(time.monotonic() - began)
+            assert json.loads(said)["left_behind"] == []
+    up_s, whole_s, down_s = (statistics.median(times) for times in (ready, waited, down))
+    return [
+        Row(f"up to all-ready (L1, 4 rollups, sequencer, maker), median of {UPS}", f"{up_s:.2f} s", "3 s", "1.5 s", up_s <= 3),
+        Row("the same, from the shell's prompt to its return", f"{whole_s:.2f} s", "3 s", "1.5 s", whole_s <= 3),
+        Row(f"down, nothing left behind, from prompt to return, median of {UPS}", f"{down_s:.2f} s", "2 s", "1 s", down_s <= 2),
+    ]
+
+
+async def latency(plan: Plan, marks: tuple[tuple[int, int], tuple[int, int]]) -> list[Row]:
+    """Four-leg condors at a fixed rate, open loop, from due to all legs executed."""
+    with tempfile.TemporaryDirectory() as home:
+        async with Devnet.launch(plan, state=Path(home)) as net:
+            schedule = await _signed(net)
+            await _offer(net, schedule)
+            await eventually(lambda: _drained(net), 60, "the last bundle's end")
+            found = summarize(*await asyncio.to_thread(_end_to_end, net.directory.path))
+    (p50, *_, p99), what = found.quantiles, f"condor, due → 4 legs executed, {plan.messaging.slot_s * 1e3:g} ms slots, {RATE:g}/s"
+    (first50, first99), (aim50, aim99) = marks
+    reached = (p50.value_ns or 1 << 62) <= first50 * 1e6 and (p99.value_ns or 1 << 62) <= first99 * 1e6
+    return [Row(f"{what}, p50 / p99", f"{p50} / {p99}", f"{first50}/{first99} ms", f"{aim50}/{aim99} ms", reached)]
+
+
+async def steady(plan: Plan) -> list[Row]:
+    """Memory per rollup after some work, and reads through a rollup node against its bare engine."""
+    with tempfile.TemporaryDirectory() as home:
+        async with Devnet.launch(plan, state=Path(home)) as net:
+            for resolved in (await _signed(net, 200)):
+                await net.execution.submit(resolved)
+            await eventually(lambda: _drained(net), 60, "the last bundle's end")
+            assert isinstance(net.nodes, LocalNodes)
+            pids = {status.name: status.pid for status in net.nodes.runtime.status()}
+            memory = max(_resident(pids[name]) for name in net.rollups)
+            alpha = net.rollup("alpha")
+            bare = net.nodes.runtime.endpoint("alpha", "engine")
+            rates = [(await _reads(alpha.http), await _reads(bare)) for _ in range(3)]
+            share = statistics.median(node / engine for node, engine in rates)
+    return [
+        Row("memory per rollup (node + engine), the largest of four", f"{memory:.0f} MB", "150 MB", "90 MB", memory <= 150),
+        Row("eth_getBalance through the node, as a share of bare anvil", f"{share:.2f}", "0.4", "0.7", share >= 0.4),
+    ]
+
+
+async def _signed(net: Devnet, count: int = BUNDLES) -> list[ResolvedStrategy]:
+    assert net.plan.market is not None
+    condor = presets.build("iron_condor", net.plan.market, quantity=0.01)
+    access = PlannedReads(ChainReads(net.rollups))
+    deadline = int(time.time()) + 600
+    users = net.plan.users
+    return [
+        await resolve(
+            condor, net.plan, users[index % len(users)], access, max_timestamp=deadline, salt=index.to_bytes(32, "big")
+        )
+        for index in range(count)
+    ]
+
+
+async def _offer(net: Devnet, schedule: list[ResolvedStrategy]) -> None:
+    """Send every bundle when it is due, whatever became of the ones before."""
+    start = time.monotonic() + 0.5
+
+    async def one(index: int, resolved: ResolvedStrategy) -> None:
+        due = start + index / RATE
+        await asyncio.sleep(max(0.0, due - time.monotonic()))
+        event = net.journal.emit(
+            Stage.SUBMITTED, bundle_id=to_hex(resolved.bundle_hash), legs=4, intended_ns=int(due * 1e9)
+        )
+        await net.sequencer.send_bundle(resolved.transactions, resolved.max_timestamp, resolved.salt, event)
+
+    async with asyncio.TaskGroup() as tasks:
+        for index, resolved in enumerate(schedule):
+            tasks.create_task(one(index, resolved))
+
+
+async def _drained(net: Devnet) -> bool:
+    status: Mapping[str, int] = await net.sequencer.status()
+    return status["waiting"] == 0
+
+
+def _end_to_end(run_dir: Path) -> tuple[list[int], int]:
+    found = [analyse(trace) for trace in load_traces(run_dir).traces.values() if trace.kind == "bundle"]
+    done = [one.end_to_end_ns for one in found if one.outcome is Outcome.COMMITTED and one.end_to_end_ns is not None]
+    return done, len(found) - len(done)
+
+
+async def _reads(url: str) -> float:
+    """Reads per second with 16 in flight."""
+    call = ("eth_getBalance", ["0x" + "11" * 20, "latest"])
+    async with Client(url) as client:
+        began = time.monotonic()
+
+        async def some() -> None:
+            for _ in range(READS // 16):
+                await client.call(call[0], *call[1])
+
+        async with asyncio.TaskGroup() as tasks:
+            for _ in range(16):
+                tasks.create_task(some())
+        return READS / (time.monotonic() - began)
+
+
+def _resident(pid: int | None) -> float:
+    """Megabytes of a process and its children."""
+    assert pid is not None
+    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    line = next(row for row in Path(f"/proc/{pid}/status").read_text().splitlines() if row.startswith("VmRSS"))
+    return int(line.split()[1]) / 1024 + sum(_resident(int(child)) for child in children)
+
+
+if __name__ == "__main__":
+    main()
