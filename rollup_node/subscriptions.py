@@ -14,19 +14,31 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import orjson
+import structlog
 from aiohttp import WSMsgType, web
 
-from bridge.wire.errors import INVALID_PARAMS, LIMIT_EXCEEDED, RESOURCE_NOT_FOUND, RpcError
+from bridge.wire.errors import (
+    INVALID_PARAMS,
+    LIMIT_EXCEEDED,
+    RESOURCE_NOT_FOUND,
+    PeerUnreachable,
+    RpcError,
+    WireError,
+)
 from bridge.wire.jsonrpc import Handler, answer
 from rollup_node.chain import Chain
 from rollup_node.engines.base import Header
-from rollup_node.gateway import log_range
+from rollup_node.gateway import block_number, log_range
 
 FILTER_IDLE_SECONDS = 300.0
 """A filter that nobody polls for this long is forgotten (as in geth)."""
 MAX_FILTERS = 1_000
+OPEN_ENDS = (None, "latest", "pending")
+"""Block tags of a log filter that move with the gate."""
 OUTBOX = 10_000
 """Messages that may wait for a slow WebSocket reader."""
+
+log = structlog.get_logger()
 
 Engine = Callable[[str, list[Any]], Awaitable[Any]]
 
@@ -87,15 +99,11 @@ class Filters:
         if first > last:
             return []
         entry.last = last
-        if entry.kind == "logs":
-            return await self._logs(
-                {**entry.criteria, "fromBlock": hex(first), "toBlock": hex(last)}, entry.criteria
-            )
-        request = self._chain.engine.request
-        blocks = [
-            await request("eth_getBlockByNumber", [hex(number), False]) for number in range(first, last + 1)
-        ]
-        return [block["hash"] for block in blocks]
+        try:
+            return await self._told(entry, first, last)
+        except WireError:
+            entry.last = min(entry.last, first - 1)  # the next poll tells it
+            raise
 
     async def logs(self, identity: Any) -> list[Any]:
         """``eth_getFilterLogs``."""
@@ -128,22 +136,22 @@ class Filters:
         entry.used = time.monotonic()
         return entry
 
-    async def _logs(self, window: dict[str, Any], criteria: dict[str, Any]) -> list[Any]:
-        asked = log_range(criteria, self._chain.gate.number, self._chain.safe) or {}
-        first = max(int(window["fromBlock"], 16), int(asked.get("fromBlock", "0x0"), 16))
-        # a filter with an open end goes on to the gate; one with a fixed end stops there
-        fixed = criteria.get("toBlock") not in (None, "latest", "pending")
-        last = (
-            min(int(window["toBlock"], 16), int(asked["toBlock"], 16))
-            if fixed and asked
-            else int(window["toBlock"], 16)
-        )
-        if criteria.get("fromBlock") in (None, "latest", "pending"):
-            first = int(window["fromBlock"], 16)
-        if first > last:
+    async def _told(self, entry: Filter, first: int, last: int) -> list[Any]:
+        """What a filter tells of the blocks ``first`` to ``last``, all of them committed."""
+        request = self._chain.engine.request
+        if entry.kind == "blocks":
+            blocks = [await request("eth_getBlockByNumber", [hex(n), False]) for n in range(first, last + 1)]
+            return [block["hash"] for block in blocks]
+        gate, safe = self._chain.gate.number, self._chain.safe
+        begin, end = entry.criteria.get("fromBlock"), entry.criteria.get("toBlock")
+        # an open end goes on to the gate, a fixed one stays where it is
+        if begin not in OPEN_ENDS:
+            first = max(first, block_number(begin, gate, safe))
+        if end not in OPEN_ENDS:
+            last = min(last, block_number(end, gate, safe))
+        if first > last or entry.criteria.get("blockHash") is not None:
             return []
-        pinned = {**criteria, "fromBlock": hex(first), "toBlock": hex(last)}
-        return list(await self._chain.engine.request("eth_getLogs", [pinned]))
+        return list(await request("eth_getLogs", [_window(entry.criteria, first, last)]))
 
 
 class Connection:
@@ -162,7 +170,11 @@ class Connection:
         await socket.prepare(request)
         self._chain.on_commit.append(self._heads.put_nowait)
         forget_pending = self._filters.listen_pending(self._tell_pending)
-        pumps = [asyncio.create_task(self._notify()), asyncio.create_task(self._write(socket))]
+        pumps = [
+            asyncio.create_task(self._notify()),
+            asyncio.create_task(self._write(socket)),
+            asyncio.create_task(self._disconnect(request)),
+        ]
         try:
             async for message in socket:
                 if message.type in (WSMsgType.TEXT, WSMsgType.BINARY):  # web3.py sends its JSON as binary
@@ -170,8 +182,6 @@ class Connection:
                     reply = await answer(body, self._handle)
                     if reply:
                         self._send(reply)
-                if self._overrun.is_set():
-                    break
         finally:
             self._chain.on_commit.remove(self._heads.put_nowait)
             forget_pending()
@@ -205,22 +215,37 @@ class Connection:
                 self._send(_notification(identity, digest))
 
     async def _notify(self) -> None:
-        request = self._chain.engine.request
         while True:
-            number = hex((await self._heads.get()).number)
+            number = (await self._heads.get()).number
             for identity, (kind, criteria) in list(self._subscriptions.items()):
-                if kind == "newHeads":
-                    block = await request("eth_getBlockByNumber", [number, False])
-                    head = {
-                        key: value
-                        for key, value in block.items()
-                        if key not in ("transactions", "uncles", "withdrawals")
-                    }
-                    self._send(_notification(identity, head))
-                elif kind == "logs":
-                    window = {**criteria, "fromBlock": number, "toBlock": number}
-                    for entry in await request("eth_getLogs", [window]):
-                        self._send(_notification(identity, entry))
+                try:
+                    told = await self._told(kind, criteria, number)
+                except RpcError as exc:  # the engine does not take this filter, and never will
+                    log.warning("subscription.refused", subscription=identity, error=str(exc))
+                    self._subscriptions.pop(identity, None)
+                except PeerUnreachable:  # the peer has missed something: it must see that
+                    self._overrun.set()
+                else:
+                    for result in told:
+                        self._send(_notification(identity, result))
+
+    async def _told(self, kind: str, criteria: Any, number: int) -> list[Any]:
+        """What a subscription tells of a committed block."""
+        request = self._chain.engine.request
+        if kind == "newHeads":
+            block = await request("eth_getBlockByNumber", [hex(number), False])
+            hidden = ("transactions", "uncles", "withdrawals")
+            return [{key: value for key, value in block.items() if key not in hidden}]
+        if kind == "logs":
+            return list(await request("eth_getLogs", [_window(criteria, number, number)]))
+        return []
+
+    async def _disconnect(self, request: web.Request) -> None:
+        """A peer that reads too slowly is cut off, whether or not it ever says another word."""
+        await self._overrun.wait()
+        log.warning("subscriber.overrun", peer=request.remote)
+        if request.transport is not None:
+            request.transport.abort()
 
     async def _write(self, socket: web.WebSocketResponse) -> None:
         with contextlib.suppress(ConnectionError):
@@ -232,6 +257,11 @@ class Connection:
             self._outbox.put_nowait(message)
         except asyncio.QueueFull:
             self._overrun.set()
+
+
+def _window(criteria: dict[str, Any], first: int, last: int) -> dict[str, Any]:
+    named = {key: value for key, value in criteria.items() if key != "blockHash"}
+    return {**named, "fromBlock": hex(first), "toBlock": hex(last)}
 
 
 def _notification(identity: str, result: Any) -> bytes:

@@ -104,7 +104,11 @@ class Client:
             replies = await self._post(chunk, deadline)
             if not isinstance(replies, list) or len(replies) != len(chunk):
                 raise PeerUnreachable(f"{self.url} did not answer a batch with a batch")
-            for reply in sorted(replies, key=lambda item: int(item["id"])):
+            try:
+                replies.sort(key=lambda reply: int(reply["id"]))
+            except (TypeError, KeyError, ValueError) as exc:
+                raise PeerUnreachable(f"{self.url} answered a batch with something else") from exc
+            for reply in replies:
                 try:
                     answers.append(_result(reply))
                 except RpcError as exc:

@@ -39,7 +39,8 @@ async def serve(
 
     async def post(request: web.Request) -> web.StreamResponse:
         if token is not None and not hmac.compare_digest(
-            request.headers.get("authorization", ""), f"Bearer {token}"
+            request.headers.get("authorization", "").encode(errors="surrogateescape"),
+            f"Bearer {token}".encode(),
         ):
             return web.Response(status=401, text="bearer token missing or wrong")
         return web.Response(body=await answer(await request.read(), handler), content_type="application/json")

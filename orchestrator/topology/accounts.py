@@ -7,6 +7,9 @@ Derivation is BIP-32 at ``m/44'/60'/<seed>'/<branch>/<index>``: branch 0 for use
 
 from functools import cache
 
+from bridge.wire.keccak import to_hex
+from bridge.wire.signing import address_of
+from orchestrator.topology.hd_keys import HARDENED, checksum_address, derive_key, seed_of
 from orchestrator.topology.plan import Account
 
 MNEMONIC = "test test test test test test test test test test test junk"
@@ -20,7 +23,7 @@ _ROLES_BRANCH = 1
 
 
 def derive_users(seed: int, count: int) -> tuple[Account, ...]:
-    """``user-0`` … ``user-<count - 1>``; about 4 ms each."""
+    """``user-0`` … ``user-<count - 1>``."""
     return tuple(_derive(f"user-{index}", seed, _USERS_BRANCH, index) for index in range(count))
 
 
@@ -31,16 +34,11 @@ def derive_roles(seed: int) -> tuple[Account, ...]:
 
 @cache
 def _mnemonic_seed() -> bytes:
-    from eth_account.hdaccount import seed_from_mnemonic  # noqa: PLC0415 - costs 0.4 s, only plans need it
-
-    return bytes(seed_from_mnemonic(MNEMONIC, passphrase=""))
+    return seed_of(MNEMONIC)
 
 
 @cache
 def _derive(name: str, seed: int, branch: int, index: int) -> Account:
-    from eth_account import Account as EthAccount  # noqa: PLC0415 - as above
-    from eth_account.hdaccount import key_from_seed  # noqa: PLC0415 - as above
-
-    key = key_from_seed(_mnemonic_seed(), f"m/44'/60'/{seed}'/{branch}/{index}")
-    signer = EthAccount.from_key(key)
-    return Account(name=name, address=signer.address, private_key=f"0x{bytes(signer.key).hex()}")
+    key = derive_key(_mnemonic_seed(), (44 + HARDENED, 60 + HARDENED, seed + HARDENED, branch, index))
+    private_key = to_hex(key)
+    return Account(name=name, address=checksum_address(address_of(private_key)), private_key=private_key)
