@@ -15,8 +15,9 @@ $(STAMP): requirements.lock pyproject.toml
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	touch $@
 
+# Not `npm ci`: the lock names the engine's package of the platform it was made on, `ci` would refuse all others.
 node_modules/.complete: package-lock.json package.json
-	npm ci --ignore-scripts --no-audit --no-fund
+	npm install --no-save --ignore-scripts --no-audit --no-fund --loglevel=error
 	touch $@
 
 # The main job on the process runtime: launch, commit, abort, kill the sequencer under load, verify, report, take down.

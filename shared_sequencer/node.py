@@ -161,6 +161,9 @@ async def run(config: Config) -> None:
             )
             for record in found.publishing:
                 publisher.restore(record)
+            published = publisher.published_blocks()
+            for rollup in rollups:
+                rollup.published = published.get(rollup.chain_id, 0)
             admission = Admission(rollups, found.mempool, wal, journal, config.mempool_limit)
             rpc = SequencerRpc(
                 sequencer=sequencer,

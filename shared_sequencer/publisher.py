@@ -95,6 +95,11 @@ class Publisher:
         seen = [superbatch.last + 1 for superbatch in self.superbatches if superbatch.l1_block is not None]
         return max(seen, default=0)
 
+    def published_blocks(self) -> dict[int, int]:
+        """Last block of each rollup whose superbatch is on L1, by chain id."""
+        slots = self._slots.slots[: self.published_slots]
+        return {block.chain_id: block.number for slot in slots for block in slot.blocks}
+
     def restore(self, record: Mapping[str, Any]) -> None:
         """Take up a record of the log."""
         if record["kind"] == "superbatch":

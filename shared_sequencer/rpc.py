@@ -1,6 +1,7 @@
 """The sequencer's JSON-RPC: bundles and transactions in, statuses, slots and the log out."""
 
 import asyncio
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -76,7 +77,7 @@ class SequencerRpc:
         if not isinstance(raws, list):
             raise RpcError(INVALID_PARAMS, "txs must be an array of raw signed transactions")
         deadline = _quantity(bundle.get("maxTimestamp"), "maxTimestamp (unix seconds)")
-        digest = await self._admission.bundle(raws, deadline, salt, cause)
+        digest = await self._admission.bundle(raws, deadline, salt, _event(cause))
         self._sequencer.wake()
         return {"bundleHash": digest}
 
@@ -84,7 +85,7 @@ class SequencerRpc:
         return await self._send_transaction(None, raw, cause)
 
     async def _send_transaction(self, chain_id: int | None, raw: str, cause: str | None = None) -> str:
-        digest = await self._admission.transaction(raw, chain_id, cause)
+        digest = await self._admission.transaction(raw, chain_id, _event(cause))
         self._sequencer.wake()
         return digest
 
@@ -104,8 +105,10 @@ class SequencerRpc:
     async def _wait_for_end(self, digest: str, seconds: float = MAX_WAIT_SECONDS) -> dict[str, Any] | None:
         """The status once the item has ended, or its present one when the time is over."""
         key = str(digest).lower()
+        if isinstance(seconds, bool) or not isinstance(seconds, int | float):
+            raise RpcError(INVALID_PARAMS, f"seconds must be a number, got {str(seconds)[:60]}")
         try:
-            async with asyncio.timeout(min(float(seconds), MAX_WAIT_SECONDS)), self._slots.changed:
+            async with asyncio.timeout(min(seconds, MAX_WAIT_SECONDS)), self._slots.changed:
                 await self._slots.changed.wait_for(lambda: key not in self._mempool.waiting)
         except TimeoutError:
             pass
@@ -192,6 +195,17 @@ class SequencerRpc:
             "legs": legs,
             "reason": reason,
         }
+
+
+def _event(cause: Any) -> str | None:
+    """The id of the client's own journal event: it goes into our journal, so it must look like one."""
+    if cause is not None and not (
+        isinstance(cause, str) and re.fullmatch(r"[\w.-]{1,64}/[0-9a-f]{1,32}/\d{1,20}", cause)
+    ):
+        raise RpcError(
+            INVALID_PARAMS, f"the cause must be a journal event, node/boot/number, got {str(cause)[:60]}"
+        )
+    return cause
 
 
 def _quantity(value: Any, name: str) -> int:
