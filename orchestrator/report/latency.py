@@ -11,7 +11,7 @@ from orchestrator.tracing.stages import PREDECESSOR
 from orchestrator.tracing.trace import Kind
 
 SUBMITTED = "submitted"
-MEASURED = (Outcome.COMMITTED, Outcome.ABORTED, Outcome.EXPIRED)
+MEASURED = (Outcome.COMMITTED, Outcome.ABORTED, Outcome.EXPIRED, Outcome.REFUSED)
 """Outcomes with a latency of their own. A partial bundle never ended as it should: it counts as unfinished."""
 
 

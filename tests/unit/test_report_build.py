@@ -325,3 +325,16 @@ def test_the_report_does_not_depend_on_the_order_of_events(luck: object) -> None
     luck.shuffle(shuffled)  # type: ignore[attr-defined]  # hypothesis hands out a random.Random
 
     assert reported(script) == build_report(group_events(shuffled), META)
+
+
+def test_a_refused_bundle_is_no_unfinished_one() -> None:
+    """Nothing was promised for it: it must not push the percentiles of committed bundles to infinity."""
+    script = ScriptedRun()
+    script.bundle(key(1), rollups=("alpha", "beta"), start_ns=0)
+    submitted = script.emit("bundle.submitted", node="client", at_ns=5, bundle_id=key(2), attrs={"legs": 2})
+    script.emit("bundle.refused", node="client", at_ns=9, bundle_id=key(2), cause=(submitted,))
+
+    report = reported(script)
+
+    assert 1 == report.count(Outcome.REFUSED)
+    assert {0} == {row.summary.unfinished for row in report.latency}

@@ -1,0 +1,124 @@
+"""A toy rollup for tests: real signed transactions whose calldata is a little program, and a state machine that runs them.
+
+It has what the bundle rule and the gate depend on (nonces, reverts, transactions that cannot enter a block, effects on which
+later ones depend) and nothing else, so a naive model of a whole sequencing set fits on a page.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from enum import IntEnum
+from functools import lru_cache
+
+from bridge.wire.atomic import Status
+from bridge.wire.keccak import keccak256, to_hex
+from bridge.wire.signing import UnsignedTransaction, sign_transaction
+from bridge.wire.transaction import Transaction, decode_transaction
+
+FEE = 10**9
+"""Wei per gas that toy transactions offer."""
+
+
+class Op(IntEnum):
+    """What one instruction does with a cell and an amount."""
+
+    ADD = 0
+    """Add the amount to the cell."""
+    NEED = 1
+    """Revert unless the cell holds at least the amount."""
+    BELOW = 2
+    """Revert unless the cell holds less than the amount."""
+    ENTER = 3
+    """The transaction cannot enter a block unless the cell holds less than the amount (as with an empty account)."""
+
+
+Program = tuple[tuple[Op, int, int], ...]
+"""(operation, cell, amount); cells and amounts are bytes."""
+
+
+def private_key(account: int) -> str:
+    """Key of a test account."""
+    return to_hex(keccak256(b"rollnet test account %d" % account))
+
+
+@lru_cache(maxsize=65_536)
+def signed(
+    chain_id: int,
+    account: int,
+    nonce: int,
+    program: Program = (),
+    *,
+    gas: int = 50_000,
+    value: int = 0,
+    max_fee: int = FEE,
+    padding: int = 0,
+) -> Transaction:
+    """A signed transaction, decoded; ``padding`` zero bytes follow its program."""
+    data = b"".join(bytes([op, cell, amount]) for op, cell, amount in program)
+    unsigned = UnsignedTransaction(
+        chain_id=chain_id,
+        nonce=nonce,
+        max_fee=max_fee,
+        priority_fee=0,
+        gas=gas,
+        to=b"\x11" * 20,
+        data=data + b"\xff" * (padding > 0) + bytes(max(0, padding - 1)),
+        value=value,
+    )
+    return decode_transaction(sign_transaction(unsigned, private_key(account)))
+
+
+@dataclass(slots=True)
+class ToyState:
+    """State of one toy rollup."""
+
+    cells: dict[int, int] = field(default_factory=dict)
+    nonces: dict[bytes, int] = field(default_factory=dict)
+
+    def copy(self) -> "ToyState":
+        """An independent copy."""
+        return ToyState(dict(self.cells), dict(self.nonces))
+
+    def run(self, sent: Transaction) -> Status:
+        """Execute one transaction; a reverted one still uses up its nonce."""
+        expected = self.nonces.get(sent.sender, 0)
+        if sent.nonce != expected:
+            return "gap" if sent.nonce > expected else "invalid"
+        program = [sent.data[index : index + 3] for index in range(0, len(sent.data.partition(b"\xff")[0]), 3)]
+        if any(op == Op.ENTER and self.cells.get(cell, 0) >= amount for op, cell, amount in program):
+            return "invalid"
+        self.nonces[sent.sender] = expected + 1
+        cells = dict(self.cells)
+        for op, cell, amount in program:
+            held = cells.get(cell, 0)
+            if (op == Op.NEED and held < amount) or (op == Op.BELOW and held >= amount):
+                return "failed"
+            if op == Op.ADD:
+                cells[cell] = held + amount
+        self.cells = cells
+        return "success"
+
+
+@dataclass(frozen=True, slots=True)
+class BundleOutcome:
+    """What a bundle comes to when it runs alone in its true state."""
+
+    outcome: str
+    """``commit``, ``abort`` or ``defer``."""
+    failed_leg: int | None = None
+
+
+def run_bundle(states: dict[int, ToyState], legs: Sequence[Transaction]) -> BundleOutcome:
+    """The bundle rule, written down naively: run the legs on copies, keep the copies only if all succeed."""
+    copies = {leg.chain_id: states[leg.chain_id].copy() for leg in legs}
+    statuses = [copies[leg.chain_id].run(leg) for leg in legs]
+    if all(status == "success" for status in statuses):
+        states.update(copies)
+        return BundleOutcome("commit")
+    if "gap" in statuses:
+        return BundleOutcome("defer")
+    return BundleOutcome("abort", next(i for i, status in enumerate(statuses) if status != "success"))
+
+
+def run_all(states: dict[int, ToyState], sent: Iterable[Transaction]) -> list[Status]:
+    """Run transactions one by one, each on its rollup."""
+    return [states[leg.chain_id].run(leg) for leg in sent]
