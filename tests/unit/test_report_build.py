@@ -337,4 +337,4 @@ def test_a_refused_bundle_is_no_unfinished_one() -> None:
     report = reported(script)
 
     assert 1 == report.count(Outcome.REFUSED)
-    assert {0} == {row.summary.unfinished for row in report.latency}
+    assert {0} == {row.summary.unfinished for row in report.latencies}
