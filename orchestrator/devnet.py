@@ -33,7 +33,7 @@ from orchestrator.market.scratch import anvil_binary
 from orchestrator.nodes import L1, SEQUENCER, genesis_path, node_specs
 from orchestrator.registry import Control, DevnetEntry, Registry, find_devnet
 from orchestrator.rundir import RunDirectory, cache, home
-from orchestrator.runtimes.base import NodeSpec, NodeState, NodeStatus
+from orchestrator.runtimes.base import ExitListener, NodeSpec, NodeState, NodeStatus
 from orchestrator.runtimes.control import ControlClient, ControlServer
 from orchestrator.runtimes.orphans import ProcessId
 from orchestrator.runtimes.process import ProcessRuntime
@@ -262,6 +262,7 @@ async def launch(
     state: Path | None = None,
     progress: Progress | None = None,
     dedicated: bool = False,
+    on_exit: ExitListener | None = None,
 ) -> "AsyncIterator[tuple[Devnet, ControlServer]]":
     """As :meth:`Devnet.launch`, with the control server for callers that wait for ``rollnet down``."""
     began = time.monotonic()
@@ -273,7 +274,7 @@ async def launch(
     run.plan.write_bytes(orjson.dumps(plan_to_dict(plan), option=orjson.OPT_INDENT_2))
     specs = node_specs(plan, str(anvil_binary()))
     described: dict[str, Any] = {}
-    runtime = ProcessRuntime(run, state)
+    runtime = ProcessRuntime(run, state, on_exit=on_exit or _unheard)
     registry = Registry(state)
     # left in reverse: nodes end, then the name is free, then those who asked for `down` are answered
     async with contextlib.AsyncExitStack() as stack:
@@ -360,6 +361,10 @@ async def _all_rollups_up(net: Devnet) -> None:
             f"the sequencer does not have all rollups in its slots after {SETTLE_SECONDS:g} s: {states}",
             f"see {net.directory.logs}",
         ) from exc
+
+
+def _unheard(status: NodeStatus) -> None:
+    del status
 
 
 def _quiet(node: str, state: NodeState, seconds: float) -> None:

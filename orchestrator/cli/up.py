@@ -23,6 +23,7 @@ from orchestrator.cli.output import (
     say_json,
 )
 from orchestrator.rundir import home
+from orchestrator.runtimes.base import NodeStatus
 from orchestrator.runtimes.supervisor import Reporter, start_supervisor
 from orchestrator.topology.load import load_topology
 
@@ -137,7 +138,10 @@ async def supervised(
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, main_task.cancel)  # while it comes up: undo everything
     try:
-        async with launch(topology, name=name, progress=progress, dedicated=True) as (net, control):
+        async with launch(topology, name=name, progress=progress, dedicated=True, on_exit=_told) as (
+            net,
+            control,
+        ):
             for number in (signal.SIGINT, signal.SIGTERM):
                 loop.add_signal_handler(number, ended.set)
             reporter.ready(str(net.directory.devnet))
@@ -148,6 +152,20 @@ async def supervised(
                 waiter.cancel()
     except asyncio.CancelledError:
         raise KeyboardInterrupt from None
+
+
+def _told(status: NodeStatus) -> None:
+    """Say when a node dies although nobody asked; the devnet goes on, for somebody to look at it."""
+    if status.expected:
+        return
+    how = status.signal or f"exit code {status.exit_code}"
+    err.print(
+        f"{status.name} ended unexpectedly ({how}); see `rollnet logs {status.name}`",
+        style="red",
+        markup=False,
+    )
+    for line in status.last_lines[-5:]:
+        err.print(f"  | {line}", markup=False)
 
 
 async def _relay(source: asyncio.Event, target: asyncio.Event) -> None:
