@@ -11,6 +11,7 @@ from orchestrator.cli.output import JsonOption, NetOption, command, command_grou
 from orchestrator.devnet import Devnet
 from orchestrator.errors import RollnetError
 from orchestrator.execution import LIFETIME_S, NotAcknowledged
+from orchestrator.market.units import price_units
 from orchestrator.registry import find_devnet
 from orchestrator.strategies.catalogue import describe_strategy, find_strategy, list_presets
 from orchestrator.strategies.model import Strategy
@@ -29,6 +30,12 @@ SetOption = Annotated[
     list[str] | None,
     typer.Option(
         "--set", "-s", help="A preset's parameter, such as quantity=2 or strikes=1700,1800,2200,2300."
+    ),
+]
+PriceOption = Annotated[
+    list[float] | None,
+    typer.Option(
+        "--at", min=0, help="A settlement price in USD for the pay-off table; may be given several times."
     ),
 ]
 LimitOption = Annotated[
@@ -64,6 +71,7 @@ def show(
     ] = None,
     settings: SetOption = None,
     limits: LimitOption = None,
+    at: PriceOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Explain a strategy: its legs, its model price, what it can win and lose.
@@ -72,7 +80,9 @@ def show(
     """
     with command(as_json=as_json):
         market = _market(net, topology)
-        explained = describe_strategy(find_strategy(strategy, market, settings or [], limits or []), market)
+        explained = describe_strategy(
+            find_strategy(strategy, market, settings or [], limits or []), market, _units(at)
+        )
         if as_json:
             say_json(explained)
         else:
@@ -86,6 +96,7 @@ def run_(
     account: Annotated[int, typer.Option(min=0, help="Index of the funded account that signs.")] = 0,
     settings: SetOption = None,
     limits: LimitOption = None,
+    at: PriceOption = None,
     lifetime: Annotated[
         int, typer.Option(min=1, max=3600, help="Seconds that it may wait for a slot.")
     ] = LIFETIME_S,
@@ -96,7 +107,7 @@ def run_(
     Example: rollnet strategy run iron_condor --set quantity=1 --json
     """
     with command(as_json=as_json):
-        document = run(_run(strategy, net, account, settings or [], limits or [], lifetime))
+        document = run(_run(strategy, net, account, settings or [], limits or [], lifetime, _units(at)))
         if as_json:
             say_json(document)
         else:
@@ -106,7 +117,13 @@ def run_(
 
 
 async def _run(
-    wanted: str, net: str | None, account: int, settings: list[str], limits: list[str], lifetime: int
+    wanted: str,
+    net: str | None,
+    account: int,
+    settings: list[str],
+    limits: list[str],
+    lifetime: int,
+    prices: list[int],
 ) -> dict[str, Any]:
     async with Devnet.attach(find_devnet(net).name) as devnet:
         market = _market_of(devnet.plan.market, devnet.name)
@@ -116,7 +133,7 @@ async def _run(
                 f"there is no account {account}", f"accounts go from 0 to {len(devnet.plan.users) - 1}"
             )
         try:
-            result = await devnet.run(strategy, account=account, lifetime_s=lifetime)
+            result = await devnet.run(strategy, account=account, lifetime_s=lifetime, prices=prices)
         except NotAcknowledged as exc:
             return _not_acknowledged(strategy, exc)
         return result.to_json()
@@ -160,6 +177,18 @@ def _market_of(market: MarketPlan | None, name: str) -> MarketPlan:
     return market
 
 
+def _units(prices: list[float] | None) -> list[int]:
+    """USD to 1e-6 USD."""
+    return [price_units(price) for price in prices or []]
+
+
+def _print_payoffs(document: dict[str, Any]) -> None:
+    table = Table("settlement price", "pay-off", "profit")
+    for row in document["payoffs"]:
+        table.add_row(_usd(row["price"]), _usd(row["payoff"]), _usd(row["payoff"] - document["net_premium"]))
+    out.print(table)
+
+
 def _usd(amount: int | None) -> str:
     return "" if amount is None else f"{amount / 1e6:,.2f}"
 
@@ -185,6 +214,7 @@ def _print_explained(explained: dict[str, Any]) -> None:
         f"model premium {_usd(explained['net_premium'])}  max loss {_usd(explained['max_loss'])}"
         f"  max gain {_usd(explained['max_gain'])} USD"
     )
+    _print_payoffs(explained)
 
 
 def _print_result(document: dict[str, Any]) -> None:
@@ -211,6 +241,7 @@ def _print_result(document: dict[str, Any]) -> None:
             f"  net premium {_usd(document['net_premium'])}  max loss {_usd(document['max_loss'])}"
             f"  max gain {_usd(document['max_gain'])} USD"
         )
+        _print_payoffs(document)
     if "end_to_end" in document["latency_ms"]:
         out.print(f"  end to end {document['latency_ms']['end_to_end']:.0f} ms")
     if document["bundle_hash"]:

@@ -63,21 +63,29 @@ def find_strategy(
     return _limited(strategy, limits)
 
 
-def describe_strategy(strategy: Strategy, market: MarketPlan) -> dict[str, Any]:
-    """Legs at model prices, and what the whole can win and lose; cash in 1e-6 USD."""
+def describe_strategy(strategy: Strategy, market: MarketPlan, prices: Sequence[int] = ()) -> dict[str, Any]:
+    """Legs at model prices, and what the whole can win and lose; cash in 1e-6 USD.
+
+    Args:
+        strategy: what to explain.
+        market: whose prices to use.
+        prices: settlement prices for the pay-off table, 1e-6 USD; none means strikes, spot and cap.
+    """
     model = Model(market.spot, market.volatility, market.rate, market.price_cap)
-    prices = [
+    model_prices = [
         round(model.price(leg.kind, leg.strike / PRICE_SCALE, _years(leg, market)) * PRICE_SCALE)
         for leg in strategy.legs
     ]
-    paid = sum(premium(price, leg.signed_quantity) for price, leg in zip(prices, strategy.legs, strict=True))
+    paid = sum(
+        premium(price, leg.signed_quantity) for price, leg in zip(model_prices, strategy.legs, strict=True)
+    )
     holdings = [
         Holding(leg.kind, leg.strike, leg.signed_quantity, round(leg.expiry_s or max(market.expiries_s)))
         for leg in strategy.legs
     ]
     cap = price_units(market.price_cap)
     known = profile(holdings, paid, cap)
-    table = sorted({0, *(leg.strike for leg in strategy.legs), price_units(market.spot), cap})
+    table = sorted(set(prices) or {0, *(leg.strike for leg in strategy.legs), price_units(market.spot), cap})
     return {
         "name": strategy.name,
         "summary": strategy.summary,
@@ -93,7 +101,7 @@ def describe_strategy(strategy: Strategy, market: MarketPlan) -> dict[str, Any]:
                 "limit": leg.limit,
                 "model_price": price,
             }
-            for leg, price in zip(strategy.legs, prices, strict=True)
+            for leg, price in zip(strategy.legs, model_prices, strict=True)
         ],
         "net_premium": known.net_premium,
         "max_loss": known.max_loss,
