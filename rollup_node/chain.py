@@ -184,13 +184,16 @@ class Chain:
     async def accounts(self, addresses: Sequence[str]) -> list[list[str]]:
         """Nonce and balance of accounts at the gate, hexadecimal; no lock: reads never wait for staging."""
         gate = hex(self.gate.number)
-        return [
-            [
-                await self.engine.request("eth_getTransactionCount", [address, gate]),
-                await self.engine.request("eth_getBalance", [address, gate]),
+        read = self.engine.request
+        async with asyncio.TaskGroup() as group:
+            tasks = [
+                [
+                    group.create_task(read(method, [address, gate]))
+                    for method in ("eth_getTransactionCount", "eth_getBalance")
+                ]
+                for address in addresses
             ]
-            for address in addresses
-        ]
+        return [[task.result() for task in account] for account in tasks]
 
     async def _store_state(self) -> None:
         temporary = self.store.temporary()

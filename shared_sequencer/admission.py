@@ -221,21 +221,33 @@ class Admission:
 
     async def _accounts(self, legs: Sequence[Transaction]) -> dict[Account, int]:
         """Balances at the heads; nonces are remembered as they are learned."""
+        senders: dict[int, dict[bytes, None]] = {}
+        for leg in legs:
+            senders.setdefault(leg.chain_id, {})[leg.sender] = None
+        async with asyncio.TaskGroup() as group:
+            asked = {
+                chain: group.create_task(self._ask(chain, list(found))) for chain, found in senders.items()
+            }
         balances: dict[Account, int] = {}
-        for chain in dict.fromkeys(leg.chain_id for leg in legs):
-            senders = list(dict.fromkeys(leg.sender for leg in legs if leg.chain_id == chain))
-            try:
-                answers = await self._rollups[chain].call(
-                    "rollup_accounts", [to_hex(sender) for sender in senders]
-                )
-            except RollupDown as exc:
-                raise RpcError(RESOURCE_UNAVAILABLE, f"{exc}; nothing was acknowledged, try again") from exc
-            for sender, (nonce, balance) in zip(senders, answers, strict=True):
+        for chain, task in asked.items():
+            answers = task.result()
+            if isinstance(answers, RollupDown):
+                raise RpcError(RESOURCE_UNAVAILABLE, f"{answers}; nothing was acknowledged, try again")
+            for sender, (nonce, balance) in zip(senders[chain], answers, strict=True):
                 account = (chain, sender)
                 known = self._mempool.next_nonce.get(account, 0)
                 self._mempool.next_nonce[account] = max(known, int(nonce, 16))
                 balances[account] = int(balance, 16)
         return balances
+
+    async def _ask(self, chain: int, senders: Sequence[bytes]) -> list[list[str]] | RollupDown:
+        try:
+            answers: list[list[str]] = await self._rollups[chain].call(
+                "rollup_accounts", [to_hex(sender) for sender in senders]
+            )
+        except RollupDown as exc:
+            return exc
+        return answers
 
 
 def _refuse_another(identity: str, known: Sequence[Transaction], legs: Sequence[Transaction]) -> None:
