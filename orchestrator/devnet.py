@@ -268,6 +268,8 @@ async def launch(
     began = time.monotonic()
     plan = topology if isinstance(topology, Plan) else make_plan(load_topology(Path(topology)))
     state = state or home()
+    registry = Registry(state)
+    registry.require_free(name or plan.name)
     run = RunDirectory.create(state, plan.name, plan.seed)
     if not isinstance(topology, Plan):
         run.topology.write_bytes(Path(topology).read_bytes())
@@ -275,7 +277,6 @@ async def launch(
     specs = node_specs(plan, str(anvil_binary()))
     described: dict[str, Any] = {}
     runtime = ProcessRuntime(run, state, on_exit=on_exit or _unheard)
-    registry = Registry(state)
     # left in reverse: nodes end, then the name is free, then those who asked for `down` are answered
     async with contextlib.AsyncExitStack() as stack:
         control = await stack.enter_async_context(ControlServer(runtime, lambda: described))

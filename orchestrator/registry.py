@@ -110,6 +110,17 @@ class Registry:
         self._home = home.absolute()
         self._folder = self._home / "devnets"
 
+    def require_free(self, name: str) -> None:
+        """Refuse early, before anything is made for a devnet that could not have the name; :meth:`claim` decides.
+
+        Raises:
+            NameTakenError: a living devnet has the name.
+            PlanError: the name is malformed.
+        """
+        holder = self.find(name)
+        if holder is not None and holder.alive():
+            raise _taken(holder)
+
     def claim(self, entry: DevnetEntry) -> None:
         """Register a devnet; what a dead one of the same name left is swept first.
 

@@ -101,8 +101,9 @@ class Route:
     kind: Literal["forward", "nothing", "control"]
     """``forward`` to the engine, answer null (``nothing``), or run as a control method."""
     params: list[Any]
-    check: Literal["", "block", "transaction"] = ""
-    """Which answers still have to be looked at before they leave."""
+    check: Literal["", "block", "transaction", "trace", "state"] = ""
+    """What still has to be looked at before an answer leaves: the block that was named by its hash (``block`` answers null
+    when there is none, ``state`` an error), the answer itself (``transaction``), or the transaction's receipt (``trace``)."""
 
 
 def route(method: str, params: Sequence[Any], gate: int, safe: int, *, dev_methods: bool) -> Route:
@@ -120,7 +121,10 @@ def route(method: str, params: Sequence[Any], gate: int, safe: int, *, dev_metho
     if method in HASH_READS:
         return Route("forward", _hash_first(arguments), "block")
     if method in TRANSACTION_READS:
-        return Route("forward", _hash_first(arguments), "transaction")
+        check: Literal["transaction", "trace"] = (
+            "trace" if method == "debug_traceTransaction" else "transaction"
+        )
+        return Route("forward", _hash_first(arguments), check)
     if method in PLAIN_READS:
         return Route("forward", arguments)
     if method in SIGNING:
@@ -165,6 +169,8 @@ def block_number(tag: Any, gate: int, safe: int) -> int:
     if isinstance(tag, dict) and "blockNumber" in tag:
         tag = tag["blockNumber"]
     try:
+        if isinstance(tag, bool | float):
+            raise TypeError("not an integer")
         number = int(tag, 16) if isinstance(tag, str) and tag.startswith("0x") else int(tag)
     except (TypeError, ValueError) as exc:
         raise RpcError(INVALID_PARAMS, f"not a block number or tag: {str(tag)[:80]}") from exc
@@ -193,7 +199,7 @@ def _pin(
     if hashes and is_hash(tag):
         if isinstance(tag, dict) and "blockNumber" in tag:
             raise RpcError(INVALID_PARAMS, "a block is named by its hash or by its number, not by both")
-        return Route("forward", arguments, "block" if missing_block == "nothing" else "")
+        return Route("forward", arguments, "block" if missing_block == "nothing" else "state")
     number = block_number(tag, gate, safe)
     if number > gate:
         if missing_block == "nothing":

@@ -16,7 +16,7 @@ from bridge.wire.jsonrpc import Client
 from bridge.wire.keccak import from_hex, to_hex
 from bridge.wire.transaction import Transaction, decode_transaction
 from rollup_node.chain import Chain
-from rollup_node.gateway import log_range, route
+from rollup_node.gateway import Route, is_hash, log_range, route
 from rollup_node.subscriptions import Connection, Filters
 
 CLIENT_VERSION = "rollnet/0.1.0"
@@ -82,29 +82,57 @@ class PublicRpc:
         try:
             if decided.kind == "control":
                 return await self._chain.mutate(method, decided.params)
-            result = await self._chain.engine.request(method, decided.params)
+            return await self._forward(decided, method)
         except PeerUnreachable as exc:
             raise RpcError(RESOURCE_UNAVAILABLE, "the engine does not answer; it is being restarted") from exc
-        return self._check(decided.check, method, decided.params, result)
 
     async def websocket(self, request: web.Request) -> web.StreamResponse:
         """One WebSocket connection: calls, batches and subscriptions."""
         return await Connection(self._chain, self._filters, self.handle).run(request)
 
+    async def _forward(self, decided: Route, method: str) -> Any:
+        if decided.check in ("state", "block") and not await self._is_committed_block(decided.params):
+            if decided.check == "state" or method.startswith("debug_"):
+                raise RpcError(SERVER_ERROR, "header not found")
+            return None
+        result = await self._chain.engine.request(method, decided.params)
+        if decided.check == "trace":
+            await self._require_committed_transaction(decided.params[0])
+        if method == "eth_feeHistory":
+            await self._mend_next_fee(decided.params[1], result)
+        return self._check(decided.check, method, decided.params, result)
+
     def _check(self, route_check: str, method: str, params: list[Any], result: Any) -> Any:
         """Hide what is above the gate; the gate is read after the answer, so a block staged in between is hidden too."""
         gate = self._chain.gate.number
-        if route_check == "block" and _above(result, gate):
-            return None
         if route_check == "transaction":
             digest = params[0]
             if digest in self._chain.hidden or _above(result, gate) or _pending(result):
-                if method == "debug_traceTransaction":
-                    raise RpcError(SERVER_ERROR, "transaction not found")
                 result = None
             if result is None and method == "eth_getTransactionByHash" and digest in self._recent:
                 return pending_transaction(self._recent[digest])
         return _standard(method, result)
+
+    async def _mend_next_fee(self, newest: str, history: dict[str, Any]) -> None:
+        """The last fee is that of the block after the newest; anvil takes it from its own head, which may be staged."""
+        block = await self._chain.engine.request("eth_getBlockByNumber", [newest, False])
+        base_fee, used, limit = (int(block[key], 16) for key in ("baseFeePerGas", "gasUsed", "gasLimit"))
+        history["baseFeePerGas"][-1] = hex(next_base_fee(base_fee, used, limit))
+
+    async def _require_committed_transaction(self, digest: str) -> None:
+        """A trace says nothing about its block (and anvil traces an unknown transaction as an empty success)."""
+        receipt = await self._chain.engine.request("eth_getTransactionReceipt", [digest])
+        if receipt is None or _above(receipt, self._chain.gate.number):
+            raise RpcError(SERVER_ERROR, "transaction not found")
+
+    async def _is_committed_block(self, params: list[Any]) -> bool:
+        """Whether a block that is named by its hash is one up to the gate: others can compute the hash of a staged one."""
+        tag = next((value for value in reversed(params) if is_hash(value)), None)
+        if tag is None:  # named by its number, which is pinned
+            return True
+        digest = tag["blockHash"] if isinstance(tag, dict) else tag
+        block = await self._chain.engine.request("eth_getBlockByHash", [digest, False])
+        return block is not None and not _above(block, self._chain.gate.number)
 
     async def _send_raw_transaction(self, raw: str) -> str:
         sent = decode_transaction(from_hex(raw))
@@ -139,6 +167,8 @@ class PublicRpc:
         pinned = log_range(criteria, self._chain.gate.number, self._chain.safe)
         if pinned is None:
             return []
+        if not await self._is_committed_block([pinned]):
+            raise RpcError(SERVER_ERROR, "unknown block")
         found = await self._chain.engine.request("eth_getLogs", [pinned])
         return [entry for entry in found if int(entry["blockNumber"], 16) <= self._chain.gate.number]
 

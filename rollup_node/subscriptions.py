@@ -111,7 +111,13 @@ class Filters:
         if entry.kind != "logs":
             raise RpcError(INVALID_PARAMS, "this filter has no logs")
         pinned = log_range(entry.criteria, self._chain.gate.number, self._chain.safe)
-        return [] if pinned is None else list(await self._chain.engine.request("eth_getLogs", [pinned]))
+        if pinned is None:
+            return []
+        found = await self._chain.engine.request("eth_getLogs", [pinned])
+        # a filter may name a block by its hash, also by that of a staged one
+        return [
+            found_log for found_log in found if int(found_log["blockNumber"], 16) <= self._chain.gate.number
+        ]
 
     async def uninstall(self, identity: Any) -> bool:
         """``eth_uninstallFilter``."""

@@ -84,7 +84,7 @@ def launched(module_home: Path) -> Callable[..., AbstractAsyncContextManager[Dev
 
 @pytest.fixture(scope="session")
 def signed() -> Callable[..., str]:
-    """Signs a transaction: ``signed(account, chain, nonce, to=…, value=…, data=…)`` gives its raw hex."""
+    """Signs transactions; the call gives raw hex, such as ``signed(account, chain, nonce, value=1)``."""
 
     def sign(
         account: Account,
@@ -115,7 +115,7 @@ def signed() -> Callable[..., str]:
 
 @pytest.fixture(scope="session")
 def receipt_of() -> Callable[..., Awaitable[Mapping[str, Any]]]:
-    """Waits for a receipt: ``await receipt_of(chain, digest)``."""
+    """Waits for receipts, given a chain and a transaction hash."""
 
     async def wait(chain: ChainHandle, digest: str, within_s: float = 15.0) -> Mapping[str, Any]:
         found: list[Mapping[str, Any]] = []

@@ -1,18 +1,26 @@
-"""A toy rollup for tests: real signed transactions whose calldata is a little program, and a state machine that runs them.
+"""Stand-ins for tests. A toy rollup: real signed transactions whose calldata is a little program, and a state machine that runs them.
 
 It has what the bundle rule and the gate depend on (nonces, reverts, transactions that cannot enter a block, effects on which
-later ones depend) and nothing else, so a naive model of a whole sequencing set fits on a page.
+later ones depend) and nothing else, so a naive model of a whole sequencing set fits on a page. Beside it stand a journal in
+memory and an event loop with a virtual clock.
 """
 
-from collections.abc import Iterable, Sequence
+import asyncio
+from collections.abc import Coroutine, Iterable, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
 from functools import lru_cache
+from typing import Any, TypeVar
+
+import orjson
 
 from bridge.wire.atomic import Status
+from bridge.wire.journal import Event, Journal
 from bridge.wire.keccak import keccak256, to_hex
 from bridge.wire.signing import UnsignedTransaction, sign_transaction
 from bridge.wire.transaction import Transaction, decode_transaction
+
+T = TypeVar("T")
 
 FEE = 10**9
 """Wei per gas that toy transactions offer."""
@@ -83,7 +91,9 @@ class ToyState:
         expected = self.nonces.get(sent.sender, 0)
         if sent.nonce != expected:
             return "gap" if sent.nonce > expected else "invalid"
-        program = [sent.data[index : index + 3] for index in range(0, len(sent.data.partition(b"\xff")[0]), 3)]
+        program = [
+            sent.data[index : index + 3] for index in range(0, len(sent.data.partition(b"\xff")[0]), 3)
+        ]
         if any(op == Op.ENTER and self.cells.get(cell, 0) >= amount for op, cell, amount in program):
             return "invalid"
         self.nonces[sent.sender] = expected + 1
@@ -122,3 +132,65 @@ def run_bundle(states: dict[int, ToyState], legs: Sequence[Transaction]) -> Bund
 def run_all(states: dict[int, ToyState], sent: Iterable[Transaction]) -> list[Status]:
     """Run transactions one by one, each on its rollup."""
     return [states[leg.chain_id].run(leg) for leg in sent]
+
+
+class MemoryJournal(Journal):
+    """A journal that keeps its events in memory."""
+
+    def __init__(self, node: str = "node", role: str = "rollup") -> None:
+        self._node, self._role, self._boot, self._seq = node, role, "b00", 0
+        self.events: list[Event] = []
+
+    def emit(
+        self,
+        event: str,
+        *,
+        reserved: str | None = None,
+        bundle_id: str | None = None,
+        msg_id: str | None = None,
+        leg: int | None = None,
+        cause: Sequence[str] = (),
+        **attrs: Any,
+    ) -> str:
+        """Keep the event and return its id."""
+        seq = int((reserved or self.reserve()).rpartition("/")[2])
+        record = Event(
+            event, msg_id, bundle_id, leg, self._node, self._role, self._boot, seq, 0, 0, tuple(cause), attrs
+        )
+        self.events.append(Event.from_json(orjson.dumps(record)))
+        return record.id
+
+    def close(self) -> None:
+        """Nothing to close."""
+
+    def of(self, identity: str) -> list[str]:
+        """Names of the events about one bundle or transaction, in order."""
+        return [event.event for event in self.events if identity in (event.bundle_id, event.msg_id)]
+
+
+class VirtualLoop(asyncio.SelectorEventLoop):
+    """An event loop whose clock jumps to the next timer when nothing else can happen. No thread may be waited for."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._now = 0.0
+        self._really_select = self._selector.select  # type: ignore[attr-defined]
+        self._selector.select = self._select  # type: ignore[attr-defined]
+
+    def time(self) -> float:
+        """Virtual seconds since the loop began."""
+        return self._now
+
+    def _select(self, timeout: float | None) -> Any:
+        events = self._really_select(0)
+        if not events:
+            if timeout is None:
+                raise RuntimeError("every task waits for another: nothing can happen any more")
+            self._now += max(0.0, timeout)
+        return events
+
+
+def run_virtual(main: Coroutine[Any, Any, T]) -> T:
+    """Run a coroutine to its end in virtual time."""
+    with asyncio.Runner(loop_factory=VirtualLoop) as runner:
+        return runner.run(main)

@@ -22,6 +22,8 @@ def demo(
     """Launch, commit a strategy, abort one, kill the sequencer under load, verify, report, take down.
 
     Exits 0 if every acknowledged bundle is whole, 1 if any is not.
+
+    Example: rollnet demo topologies/condor-quad.yaml
     """
     with command(as_json=as_json):
         verdict = run(main_job(topology, lambda line: (err if as_json else out).print(line, markup=False)))

@@ -73,6 +73,13 @@ def down(
     Example: rollnet down pair
     """
     with command(as_json=as_json):
+        if name is None and not any(entry.alive() for entry in Registry(home()).entries()):
+            # "down" asks for a state, not for an act: with nothing running it is done
+            if as_json:
+                say_json({"name": None, "was_running": False, "left_behind": []})
+            else:
+                out.print("no devnet is running")
+            return
         target = name if name is not None else find_devnet(None).name
         taken = run(take_down(Registry(home()), target))
         if as_json:

@@ -1,0 +1,179 @@
+"""A stand-in for tests: an engine in memory that fails, pauses and leaves things lying about as real ones do.
+
+Between any two steps of an operation it yields to the event loop, so cancelling a caller catches it half-way: with transactions
+in its pool, with a block mined that nobody asked to keep, with some of the blocks undone.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from bridge.wire.errors import RpcError
+from bridge.wire.fees import next_base_fee
+from bridge.wire.keccak import from_hex, keccak256, to_hex
+from bridge.wire.testing import ToyState
+from bridge.wire.transaction import decode_transaction
+from rollup_node.engines.base import BlockInput, ExecutedBlock, Header, TransactionResult
+from rollup_node.errors import EngineFailed
+
+GAS_LIMIT = 600_000
+"""Of a toy block."""
+GENESIS = Header(
+    0, to_hex(keccak256(b"toy genesis")), "0x" + "00" * 32, 0, 10**9, 0, GAS_LIMIT, to_hex(bytes(32))
+)
+
+
+@dataclass(frozen=True, slots=True)
+class ToyBlock:
+    """One block of the toy engine."""
+
+    header: Header
+    hashes: tuple[str, ...]
+    cells: dict[int, int]
+    nonces: dict[bytes, int]
+
+
+@dataclass(slots=True)
+class ToyEngine:
+    """Implements :class:`rollup_node.engines.base.Engine`."""
+
+    blocks: list[ToyBlock] = field(default_factory=list)
+    pool: list[bytes] = field(default_factory=list)
+    running: bool = False
+    executions: int = 0
+    requests: list[tuple[str, list[Any]]] = field(default_factory=list)
+
+    async def start(self) -> Header:
+        """From genesis."""
+        await self._pause()
+        self.blocks, self.pool, self.running = [ToyBlock(GENESIS, (), {}, {})], [], True
+        return GENESIS
+
+    async def stop(self) -> None:
+        """Forget everything."""
+        self.running = False
+        self.blocks, self.pool = [], []
+
+    async def head(self) -> Header:
+        """The last block."""
+        await self._pause()
+        return self.blocks[-1].header
+
+    async def execute(self, block: BlockInput) -> ExecutedBlock:
+        """Submit, mine, read back; what was left in the pool is mined first, as by a real engine."""
+        self.executions += 1
+        for raw in block.transactions:
+            self.pool.append(raw)
+            await self._pause()
+        parent = self.blocks[-1]
+        state = ToyState(dict(parent.cells), dict(parent.nonces))
+        results = [self._run(state, raw) for raw in self.pool]
+        self.pool = []
+        hashes = tuple(r.hash for r in results if r.status in ("success", "failed"))
+        content = [parent.header.hash, block.timestamp, block.base_fee, hashes, sorted(state.cells.items())]
+        digest = to_hex(keccak256(orjson.dumps(content)))
+        header = Header(
+            parent.header.number + 1,
+            digest,
+            parent.header.hash,
+            block.timestamp,
+            block.base_fee,
+            50_000 * len(hashes),
+            GAS_LIMIT,
+            to_hex(keccak256(orjson.dumps(sorted(state.cells.items())))),
+        )
+        self.blocks.append(ToyBlock(header, hashes, state.cells, state.nonces))
+        await self._pause()
+        if [result.hash for result in results] != [to_hex(keccak256(raw)) for raw in block.transactions]:
+            raise EngineFailed("the block holds what was left in the pool")
+        if header.parent != block.parent.hash:
+            raise EngineFailed("mined on another block")
+        if block.base_fee != next_base_fee(parent.header.base_fee, parent.header.gas_used, GAS_LIMIT):
+            raise EngineFailed("not the base fee of the parent's child")
+        return ExecutedBlock(header, tuple(results))
+
+    async def rewind(self, number: int) -> None:
+        """Undo blocks, one at a time."""
+        await self._pause()
+        if self.blocks[-1].header.number < number:
+            raise EngineFailed(f"behind {number}")
+        self.pool = []
+        while self.blocks[-1].header.number > number:
+            await self._pause()
+            self.blocks.pop()
+
+    async def explain(self, transaction: str) -> tuple[str, str]:
+        """Every revert has the same reason."""
+        await self._pause()
+        return f"toy revert of {transaction[:10]}", "0x08c379a0"
+
+    async def checkpoint(self, path: Path) -> None:
+        """Write the head's state, in two parts."""
+        head = self.blocks[-1]
+        nonces = {to_hex(sender): nonce for sender, nonce in head.nonces.items()}
+        text = orjson.dumps([head.header, list(head.cells.items()), nonces])
+        path.write_bytes(text[: len(text) // 2])
+        await self._pause()
+        path.write_bytes(text)
+
+    async def restore(self, path: Path) -> Header:
+        """Continue from a checkpoint."""
+        await self._pause()
+        try:
+            header, cells, nonces = orjson.loads(path.read_bytes())
+        except orjson.JSONDecodeError as exc:
+            raise EngineFailed("no state") from exc
+        restored = ToyBlock(
+            Header(**header),
+            (),
+            dict(map(tuple, cells)),
+            {from_hex(sender): nonce for sender, nonce in nonces.items()},
+        )
+        self.blocks.append(restored)
+        return restored.header
+
+    async def request(self, method: str, params: Sequence[Any]) -> Any:
+        """Reads, above the gate too; a method it doesn't know fails as an engine's would."""
+        self.requests.append((method, list(params)))
+        await self._pause()
+        match method:
+            case "eth_getBlockByNumber":
+                number = int(params[0], 16)
+                return next(
+                    (
+                        {"number": params[0], "hash": b.header.hash}
+                        for b in self.blocks
+                        if b.header.number == number
+                    ),
+                    None,
+                )
+            case "eth_getLogs":
+                first, last = int(params[0]["fromBlock"], 16), int(params[0]["toBlock"], 16)
+                held = [block.header.number for block in self.blocks if first <= block.header.number <= last]
+                return [{"blockNumber": hex(number)} for number in held]
+            case "eth_getTransactionCount":
+                nonces = next(b.nonces for b in self.blocks if b.header.number == int(params[1], 16))
+                return hex(nonces.get(from_hex(params[0]), 0))
+            case "eth_getBalance":
+                return hex(10**18)
+            case "anvil_setCell":
+                head = self.blocks[-1]
+                head.cells[params[0]] = params[1]
+                return None
+        raise RpcError(-32601, f"no method {method}")
+
+    def _run(self, state: ToyState, raw: bytes) -> TransactionResult:
+        digest = to_hex(keccak256(raw))
+        if raw[0] == 0x7E:
+            return TransactionResult(digest, "success")
+        status = state.run(decode_transaction(raw))
+        return TransactionResult(digest, status, "" if status == "success" else f"toy {status}")
+
+    async def _pause(self) -> None:
+        if not self.running and self.blocks:
+            raise EngineFailed("the engine is not running")
+        await asyncio.sleep(0)

@@ -1,0 +1,235 @@
+"""Stand-ins for tests of the sequencer: rollup nodes in memory, a log in memory, items from toy transactions."""
+
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import orjson
+
+from bridge.wire.bundle import bundle_hash
+from bridge.wire.errors import PeerUnreachable, RpcError
+from bridge.wire.jsonrpc import Client
+from bridge.wire.keccak import from_hex, keccak256, to_hex
+from bridge.wire.slot import Block, Payload
+from bridge.wire.testing import ToyState
+from bridge.wire.transaction import Transaction, decode_transaction
+from shared_sequencer.mempool import Item
+from shared_sequencer.rollups import Rollup
+from shared_sequencer.wal import WriteAheadLog
+
+FAR = 10**10
+"""A deadline that no test reaches, unix seconds."""
+RICH = 10**24
+"""Balance of every toy account, wei."""
+GAS_LIMIT = 3_000_000
+"""Of a toy block."""
+BASE_FEE = 10**6
+"""Of the toy genesis block, wei per gas."""
+
+Hook = Callable[[str, Sequence[Any]], Awaitable[None]]
+
+
+def bundle_item(legs: Sequence[Transaction], max_timestamp: int = FAR, salt: bytes = bytes(32)) -> Item:
+    """An acknowledged bundle."""
+    keys = [(leg.chain_id, leg.sender, leg.nonce) for leg in legs]
+    identity = to_hex(bundle_hash(keys, max_timestamp, salt))
+    return Item(identity, "bundle", tuple(legs), max_timestamp, to_hex(salt), "client/1/1")
+
+
+def transaction_item(leg: Transaction, max_timestamp: int = FAR) -> Item:
+    """An acknowledged single transaction."""
+    return Item(to_hex(leg.hash), "transaction", (leg,), max_timestamp, "0x", "client/1/1")
+
+
+class MemoryLog(WriteAheadLog):
+    """A log in memory. ``before`` runs before records become durable, ``after`` before their append returns."""
+
+    def __init__(self, written: Sequence[Any] = ()) -> None:
+        self.written: list[Any] = orjson.loads(orjson.dumps(list(written)))
+        self.before: Callable[[Sequence[Any]], Awaitable[None]] | None = None
+        self.after: Callable[[Sequence[Any]], Awaitable[None]] | None = None
+
+    def records(self) -> Iterator[Any]:
+        """What was written."""
+        yield from orjson.loads(orjson.dumps(self.written))
+
+    async def append(self, records: Sequence[Any]) -> None:
+        """Durable at once."""
+        told = orjson.loads(orjson.dumps(list(records)))
+        if self.before is not None:
+            await self.before(told)
+        self.written += told
+        if self.after is not None:
+            await self.after(told)
+
+    def close(self) -> None:
+        """Nothing to close."""
+
+
+def header(number: int, digest: str, parent: str, timestamp: int) -> dict[str, Any]:
+    """A toy block's header."""
+    return {
+        "number": number,
+        "hash": digest,
+        "parent": parent,
+        "timestamp": timestamp,
+        "base_fee": BASE_FEE,
+        "gas_used": 0,
+        "gas_limit": GAS_LIMIT,
+        "state_root": digest,
+    }
+
+
+@dataclass(slots=True)
+class ToyBlock:
+    """What a toy node holds above its gate."""
+
+    header: dict[str, Any]
+    payload: Payload
+    state: ToyState
+    results: dict[str, Any]
+
+
+class ToyNode(Client):
+    """A rollup node as its client sees it, in memory; every message passes through JSON, as on the wire.
+
+    ``unreachable`` and ``hook`` say when it fails: the hook runs before each call and may raise.
+    """
+
+    def __init__(self, chain_id: int) -> None:
+        self.chain_id = chain_id
+        self.state = ToyState()
+        self.balances: dict[str, int] = {}
+        genesis = to_hex(keccak256(b"genesis %d" % chain_id))
+        self.gate = header(0, genesis, "0x" + "00" * 32, 0)
+        self.staged: ToyBlock | None = None
+        self.blocks: list[Block] = []
+        """Committed: what readers see."""
+        self.calls: list[tuple[str, Any]] = []
+        self.unreachable = False
+        self.term = 0
+        self.hook: Hook | None = None
+        self.published: list[int] = []
+
+    async def call(self, method: str, *params: Any, deadline: float | None = None) -> Any:  # noqa: ARG002 - the client's own
+        """Answer one call as a rollup node's control listener would."""
+        told = orjson.loads(orjson.dumps(params))
+        self.calls.append((method, told))
+        if self.hook is not None:
+            await self.hook(method, told)
+        if self.unreachable:
+            raise PeerUnreachable(f"toy node {self.chain_id} is gone")
+        answers: dict[str, Callable[..., Any]] = {
+            "rollup_greet": self._greet,
+            "rollup_stage": self._stage,
+            "rollup_commit": self._commit,
+            "rollup_published": self._published,
+            "rollup_accounts": self._accounts,
+        }
+        return orjson.loads(orjson.dumps(answers[method](*told)))
+
+    def visible(self) -> list[str]:
+        """Hashes of the transactions that readers see, in order."""
+        return [
+            to_hex(keccak256(from_hex(raw)))
+            for block in self.blocks
+            for raw in [
+                *block.payload.transactions,
+                *(raw for part in block.payload.bundles for raw in part.transactions),
+            ]
+        ]
+
+    def commit(self, message: Mapping[str, Any]) -> Any:
+        """Open the gate, whoever decided it: also what a node does with a block that it fetches from the log."""
+        if message["block"] is None:
+            return self.gate
+        block = Block.from_json(message["block"])
+        if block.number <= self.gate["number"]:
+            assert block.hash == self.blocks[block.number - 1].hash, "two blocks of one number were decided"
+            return self.gate
+        if block.number != self.gate["number"] + 1:
+            raise RpcError(-39002, f"block {block.number} after {self.gate['number']}")
+        if self.staged is None or self.staged.payload != block.payload:
+            self.staged = self._execute(block.payload)
+        assert self.staged.header["hash"] == block.hash, "diverged"
+        self.gate, self.state, self.staged = self.staged.header, self.staged.state, None
+        self.blocks.append(block)
+        return self.gate
+
+    def _greet(self, term: int, expected: int) -> Any:  # noqa: ARG002 - as the node's own
+        self._fence(term)
+        self.staged = None
+        return self.gate
+
+    def _stage(self, message: Mapping[str, Any]) -> Any:
+        self._fence(message["term"])
+        if message["parent"] != self.gate["hash"]:
+            raise RpcError(-39002, "not next")
+        payload = Payload.from_json(message["payload"])
+        self.staged = self._execute(payload)
+        bundles = {part.bundle: [f"toy/0/{self.chain_id}"] for part in payload.bundles}
+        return {"header": self.staged.header, "results": self.staged.results, "events": bundles}
+
+    def _commit(self, message: Mapping[str, Any]) -> Any:
+        self._fence(message["term"])
+        return self.commit(message)
+
+    def _published(self, number: int) -> bool:
+        self.published.append(number)
+        return True
+
+    def _accounts(self, addresses: Sequence[str]) -> list[list[str]]:
+        return [
+            [hex(self.state.nonces.get(from_hex(address), 0)), hex(self.balances.get(address, RICH))]
+            for address in addresses
+        ]
+
+    def _fence(self, term: int) -> None:
+        if term < self.term:
+            raise RpcError(-39001, f"term {term} is over")
+        self.term = term
+
+    def _execute(self, payload: Payload) -> ToyBlock:
+        state = self.state.copy()
+        included: list[str] = []
+        results: dict[str, Any] = {}
+        for raw in [
+            *payload.transactions,
+            *(raw for part in payload.bundles for raw in part.transactions),
+        ]:
+            sent = decode_transaction(from_hex(raw))
+            status = state.run(sent)
+            reason = "" if status == "success" else f"toy {status}"
+            results[to_hex(sent.hash)] = {
+                "hash": to_hex(sent.hash),
+                "status": status,
+                "reason": reason,
+                "data": "0x",
+            }
+            if status in ("success", "failed"):
+                included.append(raw)
+        content = orjson.dumps([self.gate["hash"], payload.timestamp, included])
+        digest = to_hex(keccak256(content))
+        told = header(self.gate["number"] + 1, digest, self.gate["hash"], payload.timestamp)
+        return ToyBlock(told, payload, state, results)
+
+
+@dataclass(slots=True)
+class ToySet:
+    """A sequencing set of toy rollups, as the sequencer sees them and as they are."""
+
+    chains: tuple[int, ...]
+    nodes: dict[int, ToyNode] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.nodes = {chain: ToyNode(chain) for chain in self.chains}
+
+    def rollups(self, block_time_s: float = 10**9, *, up: bool = True) -> dict[int, Rollup]:
+        """The sequencer's side, as of the nodes' gates."""
+        rollups = {}
+        for chain, node in self.nodes.items():
+            rollup = Rollup(f"rollup-{chain}", chain, GAS_LIMIT, block_time_s, node)
+            rollup.number, rollup.hash, rollup.head = node.gate["number"], node.gate["hash"], node.gate
+            rollup.state = "up" if up else "connecting"
+            rollups[chain] = rollup
+        return rollups

@@ -1,0 +1,118 @@
+"""What a node keeps: whole blocks up to the first damaged line, checkpoints by number, and a term that only rises."""
+
+import tempfile
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from bridge.wire.slot import Block, BundlePart, Payload
+from rollup_node.store import Store
+
+HASH = "0x" + "ab" * 32
+
+
+def block(number: int) -> Block:
+    """Some block."""
+    parts = (BundlePart(HASH, (0, 2), ("0x02aa", "0x02bb")),) if number % 2 else ()
+    return Block(
+        901, number, f"0x{number:064x}", HASH, Payload(1_000 + number, ("0x02ff",) * (number % 3), parts)
+    )
+
+
+def _read(folder: Path) -> list[Block]:
+    store = Store(folder)
+    try:
+        return list(store.blocks())
+    finally:
+        store.close()
+
+
+def _write(folder: Path, blocks: list[Block]) -> list[int]:
+    store, sizes = Store(folder), [0]
+    for each in blocks:
+        store.append(each)
+        sizes.append((folder / "blocks.log").stat().st_size)
+    store.close()
+    return sizes
+
+
+def test_blocks_come_back_whole_and_in_order(tmp_path: Path) -> None:
+    """Every block of several lives, exactly as it was."""
+    assert [] == _read(tmp_path / "new" / "deep")
+    _write(tmp_path, [block(1), block(2)])
+    _write(tmp_path, [block(3)])
+    assert [block(1), block(2), block(3)] == _read(tmp_path)
+
+
+def test_a_torn_tail_at_every_byte_costs_only_the_torn_block(tmp_path: Path) -> None:
+    """Cut anywhere: the whole lines are there, the torn one is cut off, and appending goes on after them."""
+    blocks = [block(number) for number in (1, 2, 3)]
+    sizes = _write(tmp_path, blocks)
+    content = (tmp_path / "blocks.log").read_bytes()
+    for cut in range(len(content) + 1):
+        (tmp_path / "blocks.log").write_bytes(content[:cut])
+        whole = sum(1 for size in sizes[1:] if size <= cut)
+        assert blocks[:whole] == _read(tmp_path)
+        _write(tmp_path, [block(9)])
+        assert [*blocks[:whole], block(9)] == _read(tmp_path)
+
+
+@given(st.integers(0, 10**6), st.integers(1, 255), st.binary(max_size=30))
+@settings(max_examples=100, deadline=None)
+def test_damage_anywhere_leaves_a_true_prefix(place: int, flip: int, tail: bytes) -> None:
+    """Flip a byte and append rubbish: what is read is a prefix of what was written, and nothing is raised."""
+    with tempfile.TemporaryDirectory() as name:
+        folder, blocks = Path(name), [block(number) for number in range(1, 5)]
+        _write(folder, blocks)
+        content = bytearray((folder / "blocks.log").read_bytes())
+        content[place % len(content)] ^= flip
+        (folder / "blocks.log").write_bytes(bytes(content) + tail)
+        found = _read(folder)
+        assert blocks[: len(found)] == found
+        assert len(found) < len(blocks)
+
+
+@pytest.mark.parametrize("tail", [b"\n", b"0\n", b"0 \n", b"00000000 \n", b"zz {}\n", bytes(64), b" \n"])
+def test_lines_that_are_no_blocks_end_the_log(tmp_path: Path, tail: bytes) -> None:
+    """Empty lines with an empty line's checksum, zeros and rubbish are cut off, not decoded."""
+    _write(tmp_path, [block(1)])
+    content = (tmp_path / "blocks.log").read_bytes()
+    (tmp_path / "blocks.log").write_bytes(content + tail + content)
+    assert [block(1)] == _read(tmp_path)
+    assert content == (tmp_path / "blocks.log").read_bytes()
+
+
+def test_checkpoints_are_found_newest_first_and_thinned_out(tmp_path: Path) -> None:
+    """By number, not by name; other files, temporary ones included, are none; the newest are kept."""
+    store = Store(tmp_path)
+    for number in (9, 100, 20):
+        store.checkpoint_path(number, HASH).write_bytes(b"state")
+    store.temporary().write_bytes(b"half a state")
+    (tmp_path / "checkpoint-7-short.state").write_bytes(b"")
+    assert [(100, HASH), (20, HASH), (9, HASH)] == [
+        (found.number, found.hash) for found in store.checkpoints()
+    ]
+    store.keep_checkpoints(2)
+    assert [100, 20] == [found.number for found in store.checkpoints()]
+    assert store.temporary().exists()
+    store.close()
+
+
+def test_the_term_only_rises_and_survives(tmp_path: Path) -> None:
+    """A lower term changes nothing; the highest is there in the next life; a torn file of a temporary write is not read."""
+    store = Store(tmp_path)
+    assert 0 == store.term
+    for term, expected in ((3, 3), (2, 3), (3, 3), (10, 10)):
+        store.raise_term(term)
+        assert expected == store.term
+    store.close()
+    (tmp_path / "term.tmp").write_text("99")
+    again = Store(tmp_path)
+    assert 10 == again.term
+    again.close()
+    (tmp_path / "term").write_text("rubbish")
+    broken = Store(tmp_path)
+    assert 0 == broken.term
+    broken.close()

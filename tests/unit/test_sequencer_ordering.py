@@ -1,0 +1,189 @@
+"""Filling a slot: what execution needs is kept for any set of waiting items, and nothing ready is left out without a reason."""
+
+from collections import Counter
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from bridge.wire.slot import Decision
+from bridge.wire.system import SYSTEM_GAS
+from bridge.wire.testing import signed
+from shared_sequencer import ordering
+from shared_sequencer.mempool import Account, End, Item, Mempool
+from shared_sequencer.ordering import MAX_BYTES, FirstComeFirstServed, by_chain, published_bytes, select
+from shared_sequencer.testing import bundle_item, transaction_item
+
+CHAINS = (901, 902)
+NOW = 1_000
+LIMITS = {901: 600_000, 902: 300_000}
+
+
+@st.composite
+def waiting(draw: st.DrawFn) -> list[Item]:
+    """Items in order of admission; every nonce is held by one item, and there are gaps."""
+    nonces: Counter[tuple[int, int]] = Counter()
+    items = []
+
+    def leg() -> tuple[int, int, int, int]:
+        chain, account = draw(st.sampled_from(CHAINS)), draw(st.integers(0, 2))
+        nonces[chain, account] += draw(st.sampled_from([1, 1, 1, 1, 1, 2]))
+        return chain, account, nonces[chain, account] - 1, draw(st.sampled_from([21_000, 60_000, 150_000]))
+
+    for _ in range(draw(st.integers(0, 12))):
+        legs = [leg() for _ in range(draw(st.integers(1, 3)))]
+        deadline = draw(st.sampled_from([NOW - 1, NOW, NOW + 1, NOW + 5, NOW + 9]))
+        built = [signed(chain, account, nonce, gas=gas) for chain, account, nonce, gas in legs]
+        if len(built) > 1 or draw(st.booleans()):
+            items.append(bundle_item(built, deadline))
+        else:
+            items.append(transaction_item(built[0], deadline))
+    return draw(st.permutations(items)) if draw(st.booleans()) else items
+
+
+def _accounts(item: Item) -> set[Account]:
+    return {(leg.chain_id, leg.sender) for leg in item.legs}
+
+
+def _fill(items: list[Item], up: set[int], next_nonce: dict[Account, int]) -> ordering.Selection:
+    return select(items, next_nonce=next_nonce, gas_limits=LIMITS, up=up, timestamp=NOW)
+
+
+@given(waiting(), st.sets(st.sampled_from(CHAINS), min_size=1), st.integers(0, 2))
+@settings(max_examples=300, deadline=None)
+def test_what_is_selected_can_be_executed(items: list[Item], up: set[int], start: int) -> None:
+    """In the order of execution (transactions, then bundles) nonces follow one another, gas fits, rollups are up, deadlines hold."""
+    next_nonce = {account: start for item in items for account in _accounts(item)}
+    chosen = _fill(items, up, next_nonce)
+    nonces, gas = dict(next_nonce), Counter[int]()
+    for item in chosen.items:
+        assert item.max_timestamp >= NOW
+        if item.kind == "bundle":
+            gas.update(dict.fromkeys({leg.chain_id for leg in item.legs}, SYSTEM_GAS))
+        for leg in item.legs:
+            assert leg.chain_id in up
+            assert nonces[leg.chain_id, leg.sender] == leg.nonce
+            nonces[leg.chain_id, leg.sender] += 1
+            gas[leg.chain_id] += leg.gas
+    assert all(used <= LIMITS[chain] - SYSTEM_GAS for chain, used in gas.items())
+    assert {item.id for item in items if item.max_timestamp < NOW} == {item.id for item in chosen.expired}
+    taken = [item.id for item in (*chosen.transactions, *chosen.bundles, *chosen.expired)]
+    assert len(set(taken)) == len(taken)
+
+
+@given(waiting(), st.sets(st.sampled_from(CHAINS), min_size=1))
+@settings(max_examples=300, deadline=None)
+def test_nothing_that_is_ready_is_passed_over(items: list[Item], up: set[int]) -> None:
+    """First come, first served: an item is left out only for a reason that stood when its turn came."""
+    chosen = _fill(items, up, {})
+    taken = {item.id for item in chosen.items}
+    assert [item.id for item in items if item.id in taken and item.kind == "bundle"] == [
+        i.id for i in chosen.bundles
+    ]
+    assert [i.id for i in items if i.id in taken and i.kind == "transaction"] == [
+        i.id for i in chosen.transactions
+    ]
+    nonces, gas, bundled = Counter[Account](), Counter[int](), set[Account]()
+    for item in items:
+        if item.max_timestamp < NOW:
+            continue
+        needed = Counter[int]()
+        if item.kind == "bundle":
+            needed.update(dict.fromkeys({leg.chain_id for leg in item.legs}, SYSTEM_GAS))
+        for leg in item.legs:
+            needed[leg.chain_id] += leg.gas
+        ahead = Counter[Account]()
+        follows = True
+        for leg in item.legs:
+            account = (leg.chain_id, leg.sender)
+            follows = follows and leg.nonce == nonces[account] + ahead[account]
+            ahead[account] += 1
+        ready = (
+            all(leg.chain_id in up for leg in item.legs)
+            and follows
+            and all(gas[chain] + more <= LIMITS[chain] - SYSTEM_GAS for chain, more in needed.items())
+            and not (item.kind == "transaction" and _accounts(item) & bundled)
+        )
+        assert ready == (item.id in taken), item
+        if ready:
+            gas.update(needed)
+            nonces.update(ahead)
+            if item.kind == "bundle":
+                bundled |= _accounts(item)
+
+
+def test_a_transaction_after_its_senders_bundle_waits_for_the_next_slot() -> None:
+    """Transactions run before bundles, so the bundle's successor must not enter the same slot; another account's may."""
+    bundle = bundle_item([signed(901, 0, 0), signed(902, 0, 0)])
+    successor, other = transaction_item(signed(901, 0, 1)), transaction_item(signed(901, 1, 0))
+    chosen = _fill([bundle, successor, other], {901, 902}, {})
+    assert ((other,), (bundle,)) == (chosen.transactions, chosen.bundles)
+    next_bundle = bundle_item([signed(901, 0, 1)])
+    assert (bundle, next_bundle) == _fill([bundle, next_bundle], {901, 902}, {}).bundles
+
+
+def test_a_deadline_is_the_last_second_that_may_hold_the_item() -> None:
+    """A block of the deadline's own second takes it; one of the next does not."""
+    item = bundle_item([signed(901, 0, 0)], NOW)
+    assert ((item,), ()) == (_fill([item], {901}, {}).bundles, _fill([item], {901}, {}).expired)
+    later = select([item], next_nonce={}, gas_limits=LIMITS, up={901}, timestamp=NOW + 1)
+    assert ((), (item,)) == (later.bundles, later.expired)
+
+
+def test_a_slot_is_bounded_in_items_and_in_bytes() -> None:
+    """L1 must take a slot whole: what does not fit waits, and smaller items behind it may still go."""
+    gas_limits = {901: 10**9}
+    many = [transaction_item(signed(901, 100 + n, 0)) for n in range(ordering.MAX_ITEMS + 1)]
+    chosen = select(many, next_nonce={}, gas_limits=gas_limits, up={901}, timestamp=NOW)
+    assert tuple(many[:-1]) == chosen.transactions
+    big = [transaction_item(signed(901, n, 0, padding=MAX_BYTES // 3, gas=10**6)) for n in range(3)]
+    small = transaction_item(signed(901, 5, 0))
+    chosen = select([*big, small], next_nonce={}, gas_limits=gas_limits, up={901}, timestamp=NOW)
+    assert (big[0], big[1], small) == chosen.transactions
+    assert sum(published_bytes(item.legs) for item in chosen.items) <= MAX_BYTES
+    assert sum(published_bytes(item.legs) for item in [*big, small]) > MAX_BYTES
+
+
+def test_items_by_chain_keep_their_order() -> None:
+    """A bundle stands once under every rollup it touches."""
+    first, second = bundle_item([signed(901, 0, 0), signed(901, 0, 1)]), transaction_item(signed(902, 1, 0))
+    third = bundle_item([signed(902, 0, 0), signed(901, 2, 0)])
+    assert {901: [first, third], 902: [second, third]} == by_chain([first, second, third])
+    assert [first, second] == list(FirstComeFirstServed().order([first, second]))
+
+
+@given(st.lists(st.tuples(st.integers(0, 1), st.integers(0, 4), st.booleans()), max_size=15))
+@settings(deadline=None)
+def test_the_mempools_books_agree_with_a_naive_count(script: list[tuple[int, int, bool]]) -> None:
+    """Adding and ending in any order: holder, pending nonce and pending cost are what a look at the waiting items says."""
+    pool = Mempool()
+    for account, nonce, adds in script:
+        item = transaction_item(signed(901, account, nonce, value=nonce))
+        held = pool.holder(item.legs[0])
+        if adds and held is None:
+            pool.add(item)
+        elif held is not None:
+            pool.end(End(held, _included(held), None, {}))
+            pool.included(held.legs[0])
+        for who in (0, 1):
+            sender = signed(901, who, 0).sender
+            mine = {held.legs[0].nonce: held.legs[0] for held in pool if held.legs[0].sender == sender}
+            free = pool.next_nonce.get((901, sender), 0)
+            while free in mine:
+                free += 1
+            assert free == pool.pending_nonce((901, sender))
+            assert sum(leg.cost for leg in mine.values()) == pool.pending_cost((901, sender))
+            assert all(pool.holder(signed(901, who, n, value=n)) is not None for n in mine)
+
+
+def _included(item: Item) -> Decision:
+    """An inclusion."""
+    return Decision(item.id, "include", chain_id=901)
+
+
+def test_records_bring_items_back() -> None:
+    """A bundle and a transaction are the same after the log as before."""
+    for item in (
+        bundle_item([signed(901, 0, 0), signed(902, 0, 3)], 77, b"\x05" * 32),
+        transaction_item(signed(901, 1, 1), 9),
+    ):
+        assert item == Item.from_record(item.to_record())

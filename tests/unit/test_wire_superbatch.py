@@ -1,0 +1,179 @@
+"""Slots and superbatches: round trips, and everything that a stranger may put into the inbox."""
+
+import zlib
+from typing import Any
+
+import orjson
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from bridge.wire import rlp, superbatch
+from bridge.wire.errors import Malformed
+from bridge.wire.keccak import keccak256, to_hex
+from bridge.wire.slot import (
+    Block,
+    BundlePart,
+    Decision,
+    Payload,
+    Slot,
+    block_transactions,
+    slot_from_items,
+    slot_hash,
+    slot_items,
+)
+from bridge.wire.superbatch import Superbatch, decode_superbatch, encode_superbatch, superbatch_hash
+from bridge.wire.system import BUNDLE_GUARD, DEPOSITOR_PREFIX
+
+HASHES = st.binary(min_size=32, max_size=32).map(to_hex)
+RAWS = st.binary(max_size=40).map(to_hex)
+NUMBERS = st.integers(0, 2**64 - 1)
+PARTS = st.lists(st.tuples(st.integers(0, 63), RAWS), max_size=3).flatmap(
+    lambda legs: HASHES.map(
+        lambda bundle: BundlePart(bundle, tuple(i for i, _ in legs), tuple(raw for _, raw in legs))
+    )
+)
+
+
+@st.composite
+def slots(draw: st.DrawFn) -> Slot:
+    """A slot of any shape, with decisions and causes."""
+    timestamp = draw(NUMBERS)
+    blocks = tuple(
+        Block(
+            draw(NUMBERS),
+            draw(NUMBERS),
+            draw(HASHES),
+            draw(HASHES),
+            Payload(
+                timestamp, tuple(draw(st.lists(RAWS, max_size=3))), tuple(draw(st.lists(PARTS, max_size=3)))
+            ),
+        )
+        for _ in range(draw(st.integers(0, 3)))
+    )
+    decisions = tuple(Decision(digest, "commit") for digest in draw(st.lists(HASHES, max_size=2)))
+    causes = {decision.id: "node/1/2" for decision in decisions}
+    return Slot(draw(NUMBERS), draw(NUMBERS), draw(HASHES), timestamp, blocks, decisions, causes)
+
+
+def _on_l1(slot: Slot) -> Slot:
+    return Slot(slot.term, slot.number, slot.parent, slot.timestamp, slot.blocks, (), {})
+
+
+@given(slots())
+def test_a_slot_survives_the_log_and_l1(slot: Slot) -> None:
+    """JSON keeps everything; RLP keeps everything that derivation needs; both keep the hash."""
+    assert slot == Slot.from_json(orjson.loads(orjson.dumps(slot)))
+    derived = slot_from_items(rlp.decode(rlp.encode(slot_items(slot))))
+    assert _on_l1(slot) == derived
+    assert slot_hash(slot) == slot_hash(derived)
+
+
+@given(slots(), st.sampled_from(["term", "number", "parent", "timestamp", "blocks"]))
+def test_the_slot_hash_covers_what_l1_holds(slot: Slot, member: str) -> None:
+    """Term, number, parent, time and blocks are bound; decisions and causes are not (L1 doesn't have them)."""
+    changed = {field: getattr(slot, field) for field in Slot.__slots__}
+    match member:
+        case "parent":
+            changed["parent"] = to_hex(keccak256(slot.parent.encode()))
+        case "blocks":
+            changed["blocks"] = (
+                *slot.blocks,
+                Block(1, 1, "0x" + "00" * 32, "0x" + "00" * 32, Payload(0, (), ())),
+            )
+        case _:
+            changed[member] = changed[member] + 1
+    assert slot_hash(slot) != slot_hash(Slot(**changed))
+    assert slot_hash(slot) == slot_hash(_on_l1(slot))
+
+
+@given(NUMBERS, HASHES, NUMBERS, st.lists(slots(), max_size=3))
+@settings(max_examples=50)
+def test_a_superbatch_comes_back_whole(number: int, parent: str, term: int, content: list[Slot]) -> None:
+    """Encoding and decoding are inverse, and the hash names the bytes."""
+    data = encode_superbatch(number, parent, term, content)
+    assert Superbatch(number, parent, term, tuple(map(_on_l1, content))) == decode_superbatch(data)
+    assert to_hex(keccak256(data)) == superbatch_hash(data)
+
+
+@given(st.lists(slots(), max_size=2), st.data())
+@settings(max_examples=50)
+def test_a_cut_or_lengthened_superbatch_is_malformed(content: list[Slot], data: st.DataObject) -> None:
+    """Every proper prefix and every longer string is refused."""
+    whole = encode_superbatch(1, "0x" + "00" * 32, 1, content)
+    with pytest.raises(Malformed):
+        decode_superbatch(whole[: data.draw(st.integers(0, len(whole) - 1))])
+    with pytest.raises(Malformed):
+        decode_superbatch(whole + data.draw(st.binary(min_size=1, max_size=8)))
+
+
+@given(st.lists(slots(), max_size=2), st.data())
+@settings(max_examples=100)
+def test_a_damaged_superbatch_is_malformed_or_well_formed(content: list[Slot], data: st.DataObject) -> None:
+    """One flipped byte: zlib's checksum refuses it, and nothing but Malformed ever escapes."""
+    whole = bytearray(encode_superbatch(1, "0x" + "00" * 32, 1, content))
+    place = data.draw(st.integers(0, len(whole) - 1))
+    whole[place] ^= data.draw(st.integers(1, 255))
+    try:
+        decoded = decode_superbatch(bytes(whole))
+    except Malformed:
+        return
+    # zlib leaves a few header bits open; the content must then be what it was
+    assert tuple(map(_on_l1, content)) == decoded.slots
+
+
+@given(st.recursive(st.binary(max_size=33), lambda inner: st.lists(inner, max_size=6), max_leaves=30))
+def test_well_compressed_garbage_is_malformed(garbage: Any) -> None:
+    """Whatever RLP a stranger compresses, the decoder raises Malformed and nothing else."""
+    with pytest.raises(Malformed):
+        decode_superbatch(bytes([superbatch.VERSION]) + zlib.compress(rlp.encode(garbage)))
+
+
+@pytest.mark.parametrize("data", [b"", b"\x00", b"\x02" + zlib.compress(b"\xc0"), b"\x01", b"\x01garbage"])
+def test_unknown_versions_and_no_zlib_are_malformed(data: bytes) -> None:
+    """The version byte comes first, and what follows must inflate."""
+    with pytest.raises(Malformed):
+        decode_superbatch(data)
+
+
+def test_a_decompression_bomb_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Inflation stops at the limit: a byte more than allowed is refused, the limit itself is not the reason."""
+    monkeypatch.setattr(superbatch, "MAX_INFLATED_BYTES", 100_000)
+    slot = Slot(1, 0, "0x" + "00" * 32, 1, (), (), {})
+    padding = Payload(1, (to_hex(bytes(99_000)),), ())
+    fits = Slot(1, 0, slot.parent, 1, (Block(1, 1, slot.parent, slot.parent, padding),), (), {})
+    data = encode_superbatch(0, slot.parent, 1, [fits])
+    assert len(data) < 1_000
+    assert (fits,) == decode_superbatch(data).slots
+    padding = Payload(1, (to_hex(bytes(100_001)),), ())
+    bomb = Slot(1, 0, slot.parent, 1, (Block(1, 1, slot.parent, slot.parent, padding),), (), {})
+    with pytest.raises(Malformed, match="too large"):
+        decode_superbatch(encode_superbatch(0, slot.parent, 1, [bomb]))
+
+
+@given(
+    slots().flatmap(
+        lambda slot: st.sampled_from([block.payload for block in slot.blocks] or [Payload(0, (), ())])
+    )
+)
+def test_system_transactions_follow_from_the_payload_alone(payload: Payload) -> None:
+    """One opening before each bundle's legs, one closing after the last, none without bundles; each from a sender of its own."""
+    executed = block_transactions(payload, 7)
+    system = [raw for raw in executed if raw[:1] == b"\x7e" and len(raw) > 60]
+    count = len(payload.bundles)
+    assert len(payload.transactions) + sum(len(p.transactions) for p in payload.bundles) + count + (
+        count > 0
+    ) == len(executed)
+    decoded = [rlp.items(rlp.decode(raw[1:]), 8) for raw in system]
+    senders = [rlp.string(members[1], (20,)) for members in decoded]
+    assert len(set(senders)) == len(senders) == count + (count > 0)
+    assert all(sender[:18] == DEPOSITOR_PREFIX for sender in senders)
+    assert all(members[2] == BUNDLE_GUARD for members in decoded)
+    opened = [rlp.string(members[7])[4:] for members in decoded]
+    assert [
+        *(bytes.fromhex(part.bundle[2:]) for part in payload.bundles),
+        *([b""] if count else []),
+    ] == opened
+    assert executed == block_transactions(payload, 7)
+    if count:
+        assert executed != block_transactions(payload, 8)
