@@ -137,7 +137,7 @@ class Execution:
                     receipt: Mapping[str, Any] | None = await rollup.client.call(
                         "eth_getTransactionReceipt", digest
                     )
-                except PeerUnreachable:
+                except (PeerUnreachable, RpcError):
                     receipt = None
                 if receipt is not None:
                     return receipt

@@ -10,12 +10,14 @@ blocks by snapshots and by holding reads back, which costs memory for every bloc
 """
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+import contextlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import structlog
 
+from bridge.wire.errors import RpcError
 from bridge.wire.fees import next_base_fee
 from bridge.wire.journal import Journal
 from bridge.wire.keccak import from_hex, keccak256, to_hex
@@ -24,6 +26,9 @@ from bridge.wire.stages import Stage
 from rollup_node.engines.base import BlockInput, Engine, ExecutedBlock, Header, TransactionResult
 from rollup_node.errors import Diverged, EngineFailed, NotNext, StaleTerm
 from rollup_node.store import Store
+
+READ_TRIES = 5
+"""Reads that keep meeting a moving head take the lock instead."""
 
 log = structlog.get_logger()
 
@@ -100,6 +105,37 @@ class Chain:
     """Blocks executed again since the last checkpoint."""
     _staged: Staged | None = None
     _lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+    _version: int = 0
+    """Counts changes of the engine's head; a read during which it moved is asked again."""
+    _still: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set while the engine's head does not move."""
+
+    def __post_init__(self) -> None:
+        self._still.set()
+
+    async def read(self, method: str, params: Sequence[Any]) -> Any:
+        """Ask the engine something, untouched by staging.
+
+        The engine resolves a block number first and takes its lock afterwards: a read of block G that meets the mining of G + 1 is
+        answered from G + 1. So a read waits until the head stands still and is asked again if it moved meanwhile.
+
+        Raises:
+            RpcError: the engine's own refusal.
+            PeerUnreachable: the engine is gone.
+        """
+        for _ in range(READ_TRIES):
+            await self._still.wait()
+            version = self._version
+            try:
+                result = await self.engine.request(method, params)
+            except RpcError:
+                if version == self._version:
+                    raise
+                continue
+            if version == self._version:
+                return result
+        async with self._lock:
+            return await self.engine.request(method, params)
 
     async def greet(self, term: int) -> Header:
         """A sequencer begins: whatever an earlier one left undecided is undone (presumed abort)."""
@@ -177,18 +213,18 @@ class Chain:
         """
         async with self._lock:
             await self._unstage()
-            result = await self.engine.request(method, params)
+            with self._moving():
+                result = await self.engine.request(method, params)
             await self._store_state()
             return result
 
     async def accounts(self, addresses: Sequence[str]) -> list[list[str]]:
         """Nonce and balance of accounts at the gate, hexadecimal; no lock: reads never wait for staging."""
         gate = hex(self.gate.number)
-        read = self.engine.request
         async with asyncio.TaskGroup() as group:
             tasks = [
                 [
-                    group.create_task(read(method, [address, gate]))
+                    group.create_task(self.read(method, [address, gate]))
                     for method in ("eth_getTransactionCount", "eth_getBalance")
                 ]
                 for address in addresses
@@ -213,7 +249,8 @@ class Chain:
         transactions = block_transactions(payload, number)
         self.hidden = {to_hex(keccak256(raw)) for raw in transactions}
         fee = next_base_fee(self.gate.base_fee, self.gate.gas_used, self.gate.gas_limit)
-        executed = await self.engine.execute(BlockInput(self.gate, payload.timestamp, fee, transactions))
+        with self._moving():
+            executed = await self.engine.execute(BlockInput(self.gate, payload.timestamp, fee, transactions))
         legs = {to_hex(keccak256(from_hex(raw))) for part in payload.bundles for raw in part.transactions}
         results = {result.hash: result for result in executed.results}
         for digest in legs:
@@ -226,8 +263,18 @@ class Chain:
     async def _unstage(self) -> None:
         """Bring the engine back to the gate, whatever happened since."""
         self._staged = None
-        await self.engine.rewind(self.gate.number)
+        with self._moving():
+            await self.engine.rewind(self.gate.number)
         self.hidden = set()
+
+    @contextlib.contextmanager
+    def _moving(self) -> Iterator[None]:
+        self._version += 1
+        self._still.clear()
+        try:
+            yield
+        finally:
+            self._still.set()
 
     async def _open_gate(self, block: Block, *, stored: bool = False) -> None:
         staged = self._staged

@@ -4,7 +4,7 @@ Every read that names a block by tag, or names none, is pinned to the number of 
 about a transaction counts only if its block is not above the gate.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -34,6 +34,15 @@ STATE_READS = {
     "debug_traceCall": 1,
 }
 """Reads of state: position of the block parameter, which may be missing."""
+
+CALLS = {"eth_call", "eth_estimateGas", "eth_createAccessList", "debug_traceCall"}
+"""Reads that execute something, given as their first parameter."""
+
+LOG_WINDOW = 1_000
+"""Blocks whose logs the engine is asked for at once."""
+
+CALL_GAS = 50_000_000
+"""No read executes with more gas: one call must not stop the rollup (geth caps calls in the same way)."""
 
 BLOCK_READS = {
     "eth_getBlockByNumber": 0,
@@ -106,13 +115,15 @@ class Route:
     when there is none, ``state`` an error), the answer itself (``transaction``), or the transaction's receipt (``trace``)."""
 
 
-def route(method: str, params: Sequence[Any], gate: int, safe: int, *, dev_methods: bool) -> Route:
+def route(
+    method: str, params: Sequence[Any], gate: int, safe: int, *, dev_methods: bool, gas_cap: int = CALL_GAS
+) -> Route:
     """Decide on a request that the node does not answer itself.
 
     Raises:
         RpcError: refused, with a standard code.
     """
-    arguments = list(params)
+    arguments = _capped(method, params, min(gas_cap, CALL_GAS))
     if method in STATE_READS:
         return _pin(arguments, STATE_READS[method], gate, safe, missing_block="refuse", hashes=True)
     if method in BLOCK_READS:
@@ -154,6 +165,16 @@ def log_range(criteria: Any, gate: int, safe: int) -> dict[str, Any] | None:
     return {**criteria, "fromBlock": hex(first), "toBlock": hex(last)}
 
 
+def log_windows(pinned: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """A pinned filter cut into ranges of :data:`LOG_WINDOW` blocks, in order."""
+    if "blockHash" in pinned:
+        yield pinned
+        return
+    first, last = int(pinned["fromBlock"], 16), int(pinned["toBlock"], 16)
+    for start in range(first, last + 1, LOG_WINDOW):
+        yield {**pinned, "fromBlock": hex(start), "toBlock": hex(min(start + LOG_WINDOW - 1, last))}
+
+
 def block_number(tag: Any, gate: int, safe: int) -> int:
     """The number that a block parameter means.
 
@@ -182,6 +203,34 @@ def block_number(tag: Any, gate: int, safe: int) -> int:
 def is_hash(tag: Any) -> bool:
     """Whether a block parameter names a block by hash (EIP-1898 or a 32-byte string)."""
     return (isinstance(tag, dict) and "blockHash" in tag) or (isinstance(tag, str) and len(tag) == 66)
+
+
+def _capped(method: str, params: Sequence[Any], cap: int) -> list[Any]:
+    arguments = list(params)
+    if method in CALLS and arguments and isinstance(arguments[0], dict):
+        arguments[0] = _capped_call(arguments[0], cap)
+    if method == "eth_simulateV1" and arguments and isinstance(arguments[0], dict):
+        blocks = arguments[0].get("blockStateCalls")
+        if isinstance(blocks, list):
+            capped = [
+                {**block, "calls": [_capped_call(call, cap) for call in block["calls"]]}
+                if isinstance(block, dict) and isinstance(block.get("calls"), list)
+                else block
+                for block in blocks
+            ]
+            arguments[0] = {**arguments[0], "blockStateCalls": capped}
+    return arguments
+
+
+def _capped_call(call: Any, cap: int) -> Any:
+    if not isinstance(call, dict) or call.get("gas") is None:
+        return call
+    gas = call["gas"]
+    try:
+        wanted = int(gas, 16) if isinstance(gas, str) else int(gas)
+    except (TypeError, ValueError) as exc:
+        raise RpcError(INVALID_PARAMS, f"gas is not a number: {str(gas)[:40]}") from exc
+    return {**call, "gas": hex(min(wanted, cap))}
 
 
 def _pin(

@@ -4,24 +4,36 @@ Reads go to the engine, pinned to the gate (``gateway``); transactions go to the
 fed by commits (``subscriptions``); signing and control methods are refused.
 """
 
+import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from aiohttp import web
 
 from bridge.wire import rlp
-from bridge.wire.errors import INVALID_PARAMS, RESOURCE_UNAVAILABLE, SERVER_ERROR, PeerUnreachable, RpcError
+from bridge.wire.errors import (
+    INVALID_PARAMS,
+    LIMIT_EXCEEDED,
+    RESOURCE_UNAVAILABLE,
+    SERVER_ERROR,
+    PeerUnreachable,
+    RpcError,
+)
 from bridge.wire.fees import next_base_fee
 from bridge.wire.jsonrpc import Client
 from bridge.wire.keccak import from_hex, to_hex
 from bridge.wire.transaction import Transaction, decode_transaction
 from rollup_node.chain import Chain
-from rollup_node.gateway import Route, is_hash, log_range, route
+from rollup_node.gateway import Route, is_hash, log_range, log_windows, route
 from rollup_node.subscriptions import Connection, Filters
 
 CLIENT_VERSION = "rollnet/0.1.0"
 SUGGESTED_TIP = 0
 """Wei per gas: order is first come first served, tips buy nothing."""
+MAX_LOGS = 10_000
+"""Logs in one answer."""
+HEAVY_READS = 2
+"""Reads of logs and traces at once: their answers can be large."""
 RECENT = 4_096
 """Transactions passed on by this node that it can describe while they are pending."""
 
@@ -45,6 +57,7 @@ class PublicRpc:
         )
         self._recent: dict[str, Transaction] = {}
         self._filters = Filters(chain)
+        self._heavy = asyncio.Semaphore(HEAVY_READS)
         self._local: dict[str, Callable[..., Awaitable[Any]]] = {
             "web3_clientVersion": self._client_version,
             "eth_chainId": self._get_chain_id,
@@ -74,8 +87,14 @@ class PublicRpc:
             return await pending
         if method == "eth_getTransactionCount" and len(params) > 1 and params[1] == "pending":
             return await self._pending_count(params[0])
+        gate = self._chain.gate
         decided = route(
-            method, params, self._chain.gate.number, self._chain.safe, dev_methods=self._dev_methods
+            method,
+            params,
+            gate.number,
+            self._chain.safe,
+            dev_methods=self._dev_methods,
+            gas_cap=gate.gas_limit,
         )
         if decided.kind == "nothing":
             return None
@@ -95,7 +114,11 @@ class PublicRpc:
             if decided.check == "state" or method.startswith("debug_"):
                 raise RpcError(SERVER_ERROR, "header not found")
             return None
-        result = await self._chain.engine.request(method, decided.params)
+        if method.startswith("debug_trace"):
+            async with self._heavy:
+                result = await self._chain.read(method, decided.params)
+        else:
+            result = await self._chain.read(method, decided.params)
         if decided.check == "trace":
             await self._require_committed_transaction(decided.params[0])
         if method == "eth_feeHistory":
@@ -115,13 +138,13 @@ class PublicRpc:
 
     async def _mend_next_fee(self, newest: str, history: dict[str, Any]) -> None:
         """The last fee is that of the block after the newest; anvil takes it from its own head, which may be staged."""
-        block = await self._chain.engine.request("eth_getBlockByNumber", [newest, False])
+        block = await self._chain.read("eth_getBlockByNumber", [newest, False])
         base_fee, used, limit = (int(block[key], 16) for key in ("baseFeePerGas", "gasUsed", "gasLimit"))
         history["baseFeePerGas"][-1] = hex(next_base_fee(base_fee, used, limit))
 
     async def _require_committed_transaction(self, digest: str) -> None:
         """A trace says nothing about its block (and anvil traces an unknown transaction as an empty success)."""
-        receipt = await self._chain.engine.request("eth_getTransactionReceipt", [digest])
+        receipt = await self._chain.read("eth_getTransactionReceipt", [digest])
         if receipt is None or _above(receipt, self._chain.gate.number):
             raise RpcError(SERVER_ERROR, "transaction not found")
 
@@ -131,7 +154,7 @@ class PublicRpc:
         if tag is None:  # named by its number, which is pinned
             return True
         digest = tag["blockHash"] if isinstance(tag, dict) else tag
-        block = await self._chain.engine.request("eth_getBlockByHash", [digest, False])
+        block = await self._chain.read("eth_getBlockByHash", [digest, False])
         return block is not None and not _above(block, self._chain.gate.number)
 
     async def _send_raw_transaction(self, raw: str) -> str:
@@ -169,7 +192,12 @@ class PublicRpc:
             return []
         if not await self._is_committed_block([pinned]):
             raise RpcError(SERVER_ERROR, "unknown block")
-        found = await self._chain.engine.request("eth_getLogs", [pinned])
+        found: list[Any] = []
+        async with self._heavy:
+            for window in log_windows(pinned):
+                found += await self._chain.read("eth_getLogs", [window])
+                if len(found) > MAX_LOGS:
+                    raise RpcError(LIMIT_EXCEEDED, f"more than {MAX_LOGS} logs; ask for fewer blocks")
         return [entry for entry in found if int(entry["blockNumber"], 16) <= self._chain.gate.number]
 
     async def _client_version(self) -> str:

@@ -113,7 +113,7 @@ class Filters:
         pinned = log_range(entry.criteria, self._chain.gate.number, self._chain.safe)
         if pinned is None:
             return []
-        found = await self._chain.engine.request("eth_getLogs", [pinned])
+        found = await self._chain.read("eth_getLogs", [pinned])
         # a filter may name a block by its hash, also by that of a staged one
         return [
             found_log for found_log in found if int(found_log["blockNumber"], 16) <= self._chain.gate.number
@@ -144,7 +144,7 @@ class Filters:
 
     async def _told(self, entry: Filter, first: int, last: int) -> list[Any]:
         """What a filter tells of the blocks ``first`` to ``last``, all of them committed."""
-        request = self._chain.engine.request
+        request = self._chain.read
         if entry.kind == "blocks":
             blocks = [await request("eth_getBlockByNumber", [hex(n), False]) for n in range(first, last + 1)]
             return [block["hash"] for block in blocks]
@@ -237,7 +237,7 @@ class Connection:
 
     async def _told(self, kind: str, criteria: Any, number: int) -> list[Any]:
         """What a subscription tells of a committed block."""
-        request = self._chain.engine.request
+        request = self._chain.read
         if kind == "newHeads":
             block = await request("eth_getBlockByNumber", [hex(number), False])
             hidden = ("transactions", "uncles", "withdrawals")

@@ -147,7 +147,10 @@ class Admission:
         return identity
 
     def _known(self, identity: str, legs: Sequence[Transaction]) -> bool:
+        """Whether it was acknowledged and the answer still stands: a transaction that never ran may come again."""
         end = self._mempool.ended.get(identity)
+        if end is not None and end.decision.outcome in ("expire", "drop") and end.item.kind == "transaction":
+            end = None
         item = self._mempool.waiting.get(identity) if end is None else end.item
         if item is not None:
             _refuse_another(identity, item.legs, legs)
@@ -212,7 +215,9 @@ class Admission:
                     SERVER_ERROR, f"nonce too high: pending nonce {pending}, tx nonce {leg.nonce} ({where})"
                 )
             expected[account] = max(pending, leg.nonce + 1)
-            costs[account] = costs.get(account, self._mempool.pending_cost(account)) + leg.cost
+            if account not in costs:
+                costs[account] = self._mempool.pending_cost(account)
+            costs[account] += leg.cost
             if costs[account] > balances[account]:
                 raise RpcError(
                     SERVER_ERROR,

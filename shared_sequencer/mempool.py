@@ -75,25 +75,35 @@ class Mempool:
     next_nonce: dict[Account, int] = field(default_factory=dict)
     """Next nonce by decided slots (and by what rollup nodes said at admission)."""
     _reserved: dict[Account, dict[int, Item]] = field(default_factory=dict)
+    _costs: dict[Account, int] = field(default_factory=dict)
+    """Wei that reserved transactions of each account may cost."""
 
     def add(self, item: Item) -> None:
         """An item waits from now on."""
+        self.ended.pop(item.id, None)
         self.waiting[item.id] = item
         self.reserve(item)
 
     def reserve(self, item: Item) -> None:
         """Its nonces are taken (before it waits, while its admission is being made durable)."""
         for leg in item.legs:
-            self._reserved.setdefault((leg.chain_id, leg.sender), {})[leg.nonce] = item
+            account = (leg.chain_id, leg.sender)
+            nonces = self._reserved.setdefault(account, {})
+            if nonces.get(leg.nonce) is not item:
+                nonces[leg.nonce] = item
+                self._costs[account] = self._costs.get(account, 0) + leg.cost
 
     def release(self, item: Item) -> None:
         """Its nonces are free again."""
         for leg in item.legs:
-            account = self._reserved.get((leg.chain_id, leg.sender), {})
-            if account.get(leg.nonce) is item:
-                del account[leg.nonce]
-            if not account:
-                self._reserved.pop((leg.chain_id, leg.sender), None)
+            account = (leg.chain_id, leg.sender)
+            nonces = self._reserved.get(account, {})
+            if nonces.get(leg.nonce) is item:
+                del nonces[leg.nonce]
+                self._costs[account] -= leg.cost
+            if not nonces:
+                self._reserved.pop(account, None)
+                self._costs.pop(account, None)
 
     def end(self, end: End) -> None:
         """An item has ended."""
@@ -120,12 +130,7 @@ class Mempool:
 
     def pending_cost(self, account: Account) -> int:
         """Wei that waiting transactions of the account may cost."""
-        return sum(
-            leg.cost
-            for nonce, item in self._reserved.get(account, {}).items()
-            for leg in item.legs
-            if (leg.chain_id, leg.sender, leg.nonce) == (*account, nonce)
-        )
+        return self._costs.get(account, 0)
 
     def __iter__(self) -> Iterator[Item]:
         return iter(self.waiting.values())

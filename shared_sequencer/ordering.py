@@ -59,6 +59,7 @@ def select(
     gas_limits: Mapping[int, int],
     up: Collection[int],
     timestamp: int,
+    base_fees: Mapping[int, int] | None = None,
 ) -> Selection:
     """Fill a slot.
 
@@ -68,7 +69,9 @@ def select(
         gas_limits: block gas limit by chain id.
         up: chain ids that take part.
         timestamp: of the slot, unix seconds.
+        base_fees: of each rollup's next block, wei per gas; what offers less waits.
     """
+    fees = base_fees or {}
     nonces = dict(next_nonce)
     room = {chain: limit - SYSTEM_GAS for chain, limit in gas_limits.items()}
     bytes_left = MAX_BYTES
@@ -80,7 +83,7 @@ def select(
         if item.max_timestamp < timestamp:
             expired.append(item)
             continue
-        if len(transactions) + len(bundles) >= MAX_ITEMS or not all(leg.chain_id in up for leg in item.legs):
+        if len(transactions) + len(bundles) >= MAX_ITEMS or not _can_run(item, up, fees):
             continue
         accounts = {(leg.chain_id, leg.sender) for leg in item.legs}
         if item.kind == "transaction" and accounts & bundled:
@@ -106,6 +109,10 @@ def select(
 def published_bytes(legs: Iterable[Transaction]) -> int:
     """What the legs of one item take up in a superbatch at most, before compression."""
     return sum(len(leg.raw) + _LEG_OVERHEAD for leg in legs)
+
+
+def _can_run(item: Item, up: Collection[int], fees: Mapping[int, int]) -> bool:
+    return all(leg.chain_id in up and leg.max_fee >= fees.get(leg.chain_id, 0) for leg in item.legs)
 
 
 def _gas(item: Item) -> dict[int, int]:

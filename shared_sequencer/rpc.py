@@ -7,7 +7,13 @@ from typing import Any
 
 import orjson
 
-from bridge.wire.errors import INVALID_PARAMS, RESOURCE_NOT_FOUND, RpcError
+from bridge.wire.errors import (
+    INVALID_PARAMS,
+    RESOURCE_NOT_FOUND,
+    RESOURCE_UNAVAILABLE,
+    PeerUnreachable,
+    RpcError,
+)
 from bridge.wire.jsonrpc import dispatcher
 from bridge.wire.keccak import from_hex, to_hex
 from shared_sequencer.admission import Admission
@@ -94,7 +100,10 @@ class SequencerRpc:
         if rollup is None:
             raise RpcError(RESOURCE_NOT_FOUND, f"no rollup with chain id {chain_id}")
         account = (chain_id, from_hex(str(address).lower(), 20))
-        ((nonce, _),) = await rollup.client.call("rollup_accounts", [to_hex(account[1])])
+        try:
+            ((nonce, _),) = await rollup.client.call("rollup_accounts", [to_hex(account[1])])
+        except PeerUnreachable as exc:
+            raise RpcError(RESOURCE_UNAVAILABLE, f"rollup {rollup.name} does not answer") from exc
         known = self._mempool.next_nonce.get(account, 0)
         self._mempool.next_nonce[account] = max(known, int(nonce, 16))
         return hex(self._mempool.pending_nonce(account))
@@ -125,13 +134,15 @@ class SequencerRpc:
         slots = self._slots.slots[start : start + min(_quantity(count, "count"), MAX_PAGE)]
         return [without_causes(slot) for slot in slots]
 
-    async def _get_blocks(self, chain_id: int, first: int, count: int) -> list[Any]:
+    async def _get_blocks(self, chain_id: int, first: int | str, count: int | str) -> list[Any]:
         """Commit messages of a rollup's blocks from number ``first`` on, for nodes that missed them."""
-        numbers = self._slots.by_chain.get(chain_id, [])[max(first, 1) - 1 :][: min(count, MAX_PAGE)]
+        start = max(_quantity(first, "block number"), 1) - 1
+        size = min(_quantity(count, "count"), MAX_PAGE)
+        numbers = self._slots.by_chain.get(chain_id, [])[start : start + size]
         messages: list[Any] = []
         for number in numbers:
             slot = self._slots.slots[number]
-            items = {d.id: self._mempool.ended[d.id].item for d in slot.decisions}
+            items = {d.id: self._mempool.ended[d.id].item for d in slot.decisions if d.outcome == "abort"}
             causes = {d.id: self._slots.causes.get(d.id, slot.causes[d.id]) for d in slot.decisions}
             messages.append(commit_messages(slot, causes, items)[chain_id])
         return messages

@@ -115,6 +115,7 @@ class Sequencer:
             gas_limits={chain: rollup.gas_limit for chain, rollup in self._rollups.items()},
             up=up,
             timestamp=timestamp,
+            base_fees={chain: self._rollups[chain].base_fee for chain in up},
         )
         await self._expire(selection.expired)
         due = {chain for chain in up if self._due(self._rollups[chain])}

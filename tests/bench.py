@@ -105,14 +105,34 @@ def bring_up_and_down() -> list[Row]:
             waited.append(time.monotonic() - began)
             ready.append(json.loads(said)["ready_s"])
             began = time.monotonic()
-            said = subprocess.run([*rollnet, "down", "--json"], env=environment, check=True, capture_output=True).stdout
+            said = subprocess.run(
+                [*rollnet, "down", "--json"], env=environment, check=True, capture_output=True
+            ).stdout
             down.append(time.monotonic() - began)
             assert json.loads(said)["left_behind"] == []
     up_s, whole_s, down_s = (statistics.median(times) for times in (ready, waited, down))
     return [
-        Row(f"up to all-ready (L1, 4 rollups, sequencer, maker), median of {UPS}", f"{up_s:.2f} s", "3 s", "1.5 s", up_s <= 3),
-        Row("the same, from the shell's prompt to its return", f"{whole_s:.2f} s", "3 s", "1.5 s", whole_s <= 3),
-        Row(f"down, nothing left behind, from prompt to return, median of {UPS}", f"{down_s:.2f} s", "2 s", "1 s", down_s <= 2),
+        Row(
+            f"up to all-ready (L1, 4 rollups, sequencer, maker), median of {UPS}",
+            f"{up_s:.2f} s",
+            "3 s",
+            "1.5 s",
+            up_s <= 3,
+        ),
+        Row(
+            "the same, from the shell's prompt to its return",
+            f"{whole_s:.2f} s",
+            "3 s",
+            "1.5 s",
+            whole_s <= 3,
+        ),
+        Row(
+            f"down, nothing left behind, from prompt to return, median of {UPS}",
+            f"{down_s:.2f} s",
+            "2 s",
+            "1 s",
+            down_s <= 2,
+        ),
     ]
 
 
@@ -124,17 +144,22 @@ async def latency(plan: Plan, marks: tuple[tuple[int, int], tuple[int, int]]) ->
             await _offer(net, schedule)
             await eventually(lambda: _drained(net), 60, "the last bundle's end")
             found = summarize(*await asyncio.to_thread(_end_to_end, net.directory.path))
-    (p50, *_, p99), what = found.quantiles, f"condor, due → 4 legs executed, {plan.messaging.slot_s * 1e3:g} ms slots, {RATE:g}/s"
+    (p50, *_, p99), what = (
+        found.quantiles,
+        f"condor, due → 4 legs executed, {plan.messaging.slot_s * 1e3:g} ms slots, {RATE:g}/s",
+    )
     (first50, first99), (aim50, aim99) = marks
     reached = (p50.value_ns or 1 << 62) <= first50 * 1e6 and (p99.value_ns or 1 << 62) <= first99 * 1e6
-    return [Row(f"{what}, p50 / p99", f"{p50} / {p99}", f"{first50}/{first99} ms", f"{aim50}/{aim99} ms", reached)]
+    return [
+        Row(f"{what}, p50 / p99", f"{p50} / {p99}", f"{first50}/{first99} ms", f"{aim50}/{aim99} ms", reached)
+    ]
 
 
 async def steady(plan: Plan) -> list[Row]:
     """Memory per rollup after some work, and reads through a rollup node against its bare engine."""
     with tempfile.TemporaryDirectory() as home:
         async with Devnet.launch(plan, state=Path(home)) as net:
-            for resolved in (await _signed(net, 200)):
+            for resolved in await _signed(net, 200):
                 await net.execution.submit(resolved)
             await eventually(lambda: _drained(net), 60, "the last bundle's end")
             assert isinstance(net.nodes, LocalNodes)
@@ -145,8 +170,20 @@ async def steady(plan: Plan) -> list[Row]:
             rates = [(await _reads(alpha.http), await _reads(bare)) for _ in range(3)]
             share = statistics.median(node / engine for node, engine in rates)
     return [
-        Row("memory per rollup (node + engine), the largest of four", f"{memory:.0f} MB", "150 MB", "90 MB", memory <= 150),
-        Row("eth_getBalance through the node, as a share of bare anvil", f"{share:.2f}", "0.4", "0.7", share >= 0.4),
+        Row(
+            "memory per rollup (node + engine), the largest of four",
+            f"{memory:.0f} MB",
+            "150 MB",
+            "90 MB",
+            memory <= 150,
+        ),
+        Row(
+            "eth_getBalance through the node, as a share of bare anvil",
+            f"{share:.2f}",
+            "0.4",
+            "0.7",
+            share >= 0.4,
+        ),
     ]
 
 
@@ -158,7 +195,12 @@ async def _signed(net: Devnet, count: int = BUNDLES) -> list[ResolvedStrategy]:
     users = net.plan.users
     return [
         await resolve(
-            condor, net.plan, users[index % len(users)], access, max_timestamp=deadline, salt=index.to_bytes(32, "big")
+            condor,
+            net.plan,
+            users[index % len(users)],
+            access,
+            max_timestamp=deadline,
+            salt=index.to_bytes(32, "big"),
         )
         for index in range(count)
     ]
@@ -188,7 +230,11 @@ async def _drained(net: Devnet) -> bool:
 
 def _end_to_end(run_dir: Path) -> tuple[list[int], int]:
     found = [analyse(trace) for trace in load_traces(run_dir).traces.values() if trace.kind == "bundle"]
-    done = [one.end_to_end_ns for one in found if one.outcome is Outcome.COMMITTED and one.end_to_end_ns is not None]
+    done = [
+        one.end_to_end_ns
+        for one in found
+        if one.outcome is Outcome.COMMITTED and one.end_to_end_ns is not None
+    ]
     return done, len(found) - len(done)
 
 
@@ -212,7 +258,9 @@ def _resident(pid: int | None) -> float:
     """Megabytes of a process and its children."""
     assert pid is not None
     children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-    line = next(row for row in Path(f"/proc/{pid}/status").read_text().splitlines() if row.startswith("VmRSS"))
+    line = next(
+        row for row in Path(f"/proc/{pid}/status").read_text().splitlines() if row.startswith("VmRSS")
+    )
     return int(line.split()[1]) / 1024 + sum(_resident(int(child)) for child in children)
 
 

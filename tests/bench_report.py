@@ -24,8 +24,8 @@ def main(bundles: int) -> None:
         wall, processor = time.perf_counter() - wall, time.process_time() - processor
     events = sum(node.events for node in report.nodes)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    print(report.headline)  # noqa: T201  # the benchmark's output
-    print(  # noqa: T201  # as above
+    print(report.headline)  # the benchmark's output
+    print(  # as above
         f"{bundles:,} messages, {events:,} events, {megabytes:.0f} MB of journals: "
         f"{wall:.1f} s ({processor:.1f} s of processor time), peak memory {peak:.0f} MB"
     )

@@ -72,6 +72,8 @@ class Journal:
     def __init__(self, path: Path, node: str, role: str) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         self._fd = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        if _torn(path):
+            os.write(self._fd, b"\n")  # the life before was killed in the middle of a line
         self._node, self._role = node, role
         self._boot = format(time.time_ns(), "x")
         self._seq = 0
@@ -122,6 +124,15 @@ class Journal:
         self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+def _torn(path: Path) -> bool:
+    with path.open("rb") as file:
+        size = file.seek(0, os.SEEK_END)
+        if size == 0:
+            return False
+        file.seek(size - 1)
+        return file.read(1) != b"\n"
 
 
 def subject(kind: str, identity: str) -> dict[str, Any]:

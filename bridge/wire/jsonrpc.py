@@ -17,6 +17,7 @@ from bridge.wire.errors import (
     INTERNAL_ERROR,
     INVALID_PARAMS,
     INVALID_REQUEST,
+    LIMIT_EXCEEDED,
     METHOD_NOT_FOUND,
     PARSE_ERROR,
     Malformed,
@@ -29,6 +30,8 @@ Handler: TypeAlias = Callable[[str, list[Any]], Awaitable[Any]]
 
 MAX_BATCH = 1_000
 """Calls in one batch request."""
+MAX_ANSWER_BYTES = 64 * 1024 * 1024
+"""A batch's answers stop here; the calls after get an error."""
 MAX_BODY_BYTES = 16 * 1024 * 1024
 """Largest request that servers read."""
 ENGINE_BATCH = 60
@@ -157,8 +160,15 @@ async def answer(body: bytes, handler: Handler) -> bytes:
     if not request or len(request) > MAX_BATCH:
         refusal = RpcError(INVALID_REQUEST, f"a batch has 1 to {MAX_BATCH} calls, got {len(request)}")
         return orjson.dumps(_error(None, refusal))
-    replies = [await answer_one(item, handler) for item in request]
-    return _dump([reply for reply in replies if reply is not None])
+    replies: list[bytes] = []
+    room = MAX_ANSWER_BYTES
+    for item in request:
+        reply = await answer_one(item, handler) if room > 0 else _too_large(item)
+        if reply is not None:
+            replies.append(orjson.dumps(reply))
+            room -= len(replies[-1])
+        await asyncio.sleep(0)  # a long batch must not keep other connections waiting
+    return b"[" + b",".join(replies) + b"]" if replies else b""
 
 
 async def answer_one(request: Any, handler: Handler) -> dict[str, Any] | None:
@@ -166,6 +176,8 @@ async def answer_one(request: Any, handler: Handler) -> dict[str, Any] | None:
     if not isinstance(request, dict) or not isinstance(request.get("method"), str):
         return _error(None, RpcError(INVALID_REQUEST, "not a JSON-RPC request: it needs a method"))
     identity, params = request.get("id"), request.get("params") or []
+    if isinstance(identity, (dict, list)):
+        return _error(None, RpcError(INVALID_REQUEST, "an id is a string, a number or null"))
     try:
         if not isinstance(params, list):
             raise RpcError(INVALID_PARAMS, "parameters must be an array")
@@ -209,6 +221,13 @@ def _result(reply: Any) -> Any:
 
 def _error(identity: Any, error: RpcError) -> dict[str, Any]:
     return {"jsonrpc": "2.0", "id": identity, "error": error.to_json()}
+
+
+def _too_large(request: Any) -> dict[str, Any] | None:
+    if not isinstance(request, dict) or "id" not in request:
+        return None
+    identity = request["id"] if not isinstance(request["id"], (dict, list)) else None
+    return _error(identity, RpcError(LIMIT_EXCEEDED, "the answers of this batch are too large; split it"))
 
 
 def _dump(reply: Any) -> bytes:

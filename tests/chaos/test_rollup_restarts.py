@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
+from bridge.contracts.artifacts import artifact
 from bridge.wire.keccak import from_hex
 from orchestrator.chains import ChainHandle
 from orchestrator.devnet import Devnet, LocalNodes
@@ -22,6 +23,7 @@ from orchestrator.runtimes.orphans import group_members
 
 pytestmark = [pytest.mark.chaos, pytest.mark.asyncio(loop_scope="module")]
 
+TOKEN = artifact("CashToken")
 SEED = 606
 KILLS = 5
 NAMES = ("alpha", "beta", "gamma")
@@ -149,6 +151,48 @@ async def test_with_the_sequencer_dead_it_serves_its_own_store(
     await everything_up(net)
     again = await alpha.rpc("eth_sendRawTransaction", signed(user, alpha, 1))
     assert "included" == (await net.sequencer.rpc("rollnet_waitForEnd", again, 10.0))["status"]
+
+
+async def test_history_before_a_checkpoint_outlives_a_restart(
+    net: Devnet, signed: Callable[..., str]
+) -> None:
+    """Back from a stored state and not from genesis, it still answers for the blocks, receipts and logs from before that state."""
+    alpha, user = net.rollup("alpha"), net.accounts[7]
+    folder = net.directory.data_of("alpha")
+    await everything_up(net)
+    creation = signed(user, alpha, 0, to="0x", data=TOKEN.deployment(user.address), gas=3_000_000)
+    digest = await alpha.rpc("eth_sendRawTransaction", creation)
+    await net.sequencer.rpc("rollnet_waitForEnd", digest, 10.0)
+    created = await alpha.receipt(digest)
+    assert created is not None
+    nonce = 1
+    while not [
+        path for path in folder.glob("checkpoint-*") if stored_height(path) > int(created["blockNumber"], 16)
+    ]:
+        sent = await alpha.rpc("eth_sendRawTransaction", signed(user, alpha, nonce))
+        await net.sequencer.rpc("rollnet_waitForEnd", sent, 10.0)
+        nonce += 1
+    asked: list[tuple[str, list[Any]]] = [
+        ("eth_getTransactionReceipt", [digest]),
+        ("eth_getTransactionByHash", [digest]),
+        ("eth_getBlockByNumber", [created["blockNumber"], True]),
+        ("eth_getBlockByHash", [created["blockHash"], False]),
+        ("eth_getBlockReceipts", [created["blockNumber"]]),
+        ("eth_getLogs", [{"fromBlock": "0x0", "toBlock": created["blockNumber"]}]),
+        ("eth_getCode", [created["contractAddress"], "latest"]),
+    ]
+    before = await alpha.client.batch(asked)
+    await net.node("alpha").kill()
+    await net.node("alpha").restart()
+    assert before == await alpha.client.batch(asked)
+    journal = (net.directory.journals / "alpha.jsonl").read_text().splitlines()
+    recovered = [line for line in journal if '"node.recovered"' in line]
+    assert '"checkpoint":0' not in recovered[-1]
+
+
+def stored_height(path: Path) -> int:
+    """Block number of a stored state."""
+    return int(path.name.split("-")[1])
 
 
 async def test_an_engine_that_dies_alone_is_rebuilt_in_place(net: Devnet, signed: Callable[..., str]) -> None:

@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -275,20 +275,16 @@ async def _request(node: Node, decided: Decided, kind: str, account: int) -> Cor
     height = node.chain.gate.number + 1
     if kind == "commit" and len(decided.blocks) < height:
         await decided.decide(payload(height, account))
-    match kind:
-        case "stage":
-            return node.stage(payload(height, account, bundled=account == 2))
-        case "stage stale":
-            return node.stage(payload(height, account), parent="0x" + "11" * 32)
-        case "commit":
-            return node.commit(decided.blocks[height - 1])
-        case "greet":
-            return node.chain.greet(1)
-        case "checkpoint":
-            return node.chain.checkpoint()
-        case "accounts":
-            return node.chain.accounts(["0x" + "11" * 20])
-    return node.chain.mutate("eth_getBalance", [])
+    requests: dict[str, Callable[[], Coroutine[Any, Any, Any]]] = {
+        "stage": lambda: node.stage(payload(height, account, bundled=account == 2)),
+        "stage stale": lambda: node.stage(payload(height, account), parent="0x" + "11" * 32),
+        "commit": lambda: node.commit(decided.blocks[height - 1]),
+        "greet": lambda: node.chain.greet(1),
+        "checkpoint": node.chain.checkpoint,
+        "accounts": lambda: node.chain.accounts(["0x" + "11" * 20]),
+        "mutate": lambda: node.chain.mutate("eth_getBalance", []),
+    }
+    return requests[kind]()
 
 
 def _hold(node: Node, decided: Decided) -> None:

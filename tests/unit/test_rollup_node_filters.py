@@ -180,7 +180,8 @@ async def test_filters_are_bounded_and_forgotten(rollup: Rollup, monkeypatch: py
         await filters.new_block_filter()
     assert LIMIT_EXCEEDED == refused.value.code
     assert [True, False] == [await filters.uninstall(first), await filters.uninstall(first)]
-    for unknown in (first, "0x123", None, {}):
+    unknowns: list[Any] = [first, "0x123", None, {}]
+    for unknown in unknowns:
         with pytest.raises(RpcError) as refused:
             await filters.changes(unknown)
         assert RESOURCE_NOT_FOUND == refused.value.code
@@ -190,7 +191,8 @@ async def test_filters_are_bounded_and_forgotten(rollup: Rollup, monkeypatch: py
     fresh = [await filters.new_block_filter() for _ in range(2)]
     assert [] == await filters.changes(second)
     assert 2 == len(set(fresh))
-    for malformed in (None, [], {"fromBlock": "soon"}):
+    wrongs: list[Any] = [None, [], {"fromBlock": "soon"}]
+    for malformed in wrongs:
         with pytest.raises(RpcError):
             await filters.new_filter(malformed)
 

@@ -248,11 +248,11 @@ def test_log_ranges_end_at_the_gate(first: Any, last: Any, open_end: bool) -> No
     try:
         pinned = log_range(criteria, GATE, SAFE)
     except RpcError as exc:
-        code = exc.code
+        pinned, code = None, exc.code
     else:
-        code = None
-    if code is not None or pinned is None:
-        assert code in (None, INVALID_PARAMS)
+        code = INVALID_PARAMS
+    assert INVALID_PARAMS == code
+    if pinned is None:
         return
     low, high = int(pinned["fromBlock"], 16), int(pinned["toBlock"], 16)
     assert 0 <= low <= high <= GATE

@@ -263,14 +263,14 @@ async def test_of_two_items_for_one_nonce_exactly_one_is_acknowledged() -> None:
     for turns in range(12):
         desk = Desk()
 
-        async def pause(*_: Any, turns: int = turns) -> None:
+        async def pause(*_told: Any, turns: int = turns) -> None:
             for _ in range(turns % 4):
                 await asyncio.sleep(0)
 
         desk.toys.nodes[901].hook = pause
         desk.log.before = pause
         one = asyncio.create_task(desk.send(signed(901, 0, 0)))
-        for _ in range(turns // 4):
+        for _turn in range(turns // 4):
             await asyncio.sleep(0)
         two = asyncio.create_task(desk.bundle(signed(901, 0, 0, value=1)))
         told = await asyncio.gather(one, two, return_exceptions=True)

@@ -29,7 +29,11 @@ def life(*told: tuple[str, int | None, dict[str, Any]], transaction: bool = Fals
 
 
 COMMIT = ("bundle.decided", None, {"decision": "commit"})
-ABORT = ("bundle.decided", None, {"decision": "abort", "reason": "out of margin", "failed_leg": 1, "rollup": "beta"})
+ABORT = (
+    "bundle.decided",
+    None,
+    {"decision": "abort", "reason": "out of margin", "failed_leg": 1, "rollup": "beta"},
+)
 EXPIRED: tuple[str, int | None, dict[str, Any]] = ("bundle.expired", None, {})
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 from eth_abi import encode  # type: ignore[attr-defined]
-from eth_utils import keccak
+from eth_utils.crypto import keccak
 from hypothesis import given, settings
 from hypothesis import strategies as st
 

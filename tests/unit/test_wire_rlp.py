@@ -118,7 +118,8 @@ def test_shapes_are_checked() -> None:
     """``string`` and ``items`` refuse the other kind and other sizes."""
     assert b"ab" == rlp.string(b"ab", (0, 2))
     assert [b"a"] == rlp.items([b"a"], 1)
-    for wrong in ([], b"a"):
+    wrongs: list[Any] = [[], b"a"]
+    for wrong in wrongs:
         with pytest.raises(Malformed):
             rlp.string(wrong, (0, 2))
     with pytest.raises(Malformed):

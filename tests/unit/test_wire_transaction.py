@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 from eth_account import Account
-from eth_account.typed_transactions import BlobTransaction
+from eth_account.typed_transactions.blob_transactions.blob_transaction import BlobTransaction
 from hypothesis import given, settings
 from hypothesis import strategies as st
 

@@ -24,6 +24,8 @@ from rollup_node.engines.base import BlockInput, ExecutedBlock, Header, Transact
 from rollup_node.engines.evm.process import AnvilProcess
 from rollup_node.errors import EngineFailed
 
+EXPLAIN_SECONDS = 2.0
+"""Longest time for the reason of one failed leg; a trace must not hold up the slot."""
 HISTORY_STATES = 256
 """Blocks whose state is served; older ones answer as on a pruned node."""
 
@@ -80,16 +82,16 @@ class EvmEngine:
 
     async def execute(self, block: BlockInput) -> ExecutedBlock:
         """Submit, mine, read back."""
+        # the fee comes first: the pool judges transactions by it, and after a rollback it still has another block's
         calls: list[tuple[str, list[Any]]] = [
-            ("eth_sendRawTransaction", [to_hex(raw)]) for raw in block.transactions
-        ]
-        calls += [
-            ("evm_setNextBlockTimestamp", [block.timestamp]),
             ("anvil_setNextBlockBaseFeePerGas", [hex(block.base_fee)]),
-            ("evm_mine", []),
+            ("evm_setNextBlockTimestamp", [block.timestamp]),
         ]
+        calls += [("eth_sendRawTransaction", [to_hex(raw)]) for raw in block.transactions]
+        calls.append(("evm_mine", []))
         answers = await self._batch(calls)
-        for (method, _), answer in zip(calls[-3:], answers[-3:], strict=True):
+        for place in (0, 1, -1):
+            method, answer = calls[place][0], answers[place]
             if isinstance(answer, RpcError):
                 raise EngineFailed(f"{method}: {answer}")
         mined, receipts = await self._batch(
@@ -111,7 +113,7 @@ class EvmEngine:
             await self._call("anvil_dropAllTransactions")
         results = [
             await self._result(raw, digest, statuses.get(digest), answer)
-            for raw, digest, answer in zip(block.transactions, hashes, answers[:-3], strict=True)
+            for raw, digest, answer in zip(block.transactions, hashes, answers[2:-1], strict=True)
         ]
         return ExecutedBlock(header, tuple(results))
 
@@ -130,8 +132,13 @@ class EvmEngine:
     async def explain(self, transaction: str) -> tuple[str, str]:
         """Reason and revert data, from a call trace."""
         try:
-            trace = await self._call("debug_traceTransaction", transaction, {"tracer": "callTracer"})
-        except EngineFailed as exc:
+            trace = await self._client.call(
+                "debug_traceTransaction",
+                transaction,
+                {"tracer": "callTracer", "tracerConfig": {"onlyTopCall": True}},
+                deadline=EXPLAIN_SECONDS,
+            )
+        except (RpcError, PeerUnreachable) as exc:
             return f"reverted (no trace: {exc})", "0x"
         reason = trace.get("revertReason") or trace.get("error") or "execution reverted"
         return str(reason), str(trace.get("output") or "0x")
@@ -145,7 +152,11 @@ class EvmEngine:
         """Load a state dump into a fresh engine."""
         dump = await asyncio.to_thread(_read_dump, path)
         await self._call("anvil_loadState", dump)
-        return await self.head()
+        head = await self.head()
+        # BLOCKHASH knows no block of a loaded state until a rollback rebuilds what it looks at: mine one, undo it
+        await self.execute(BlockInput(head, head.timestamp, head.base_fee, ()))
+        await self.rewind(head.number)
+        return head
 
     async def request(self, method: str, params: Sequence[Any]) -> Any:
         """Answer a read."""
