@@ -124,7 +124,8 @@ class Chain:
             PeerUnreachable: the engine is gone.
         """
         for _ in range(READ_TRIES):
-            await self._still.wait()
+            while not self._still.is_set():  # it may have moved again before this task woke up
+                await self._still.wait()
             version = self._version
             try:
                 result = await self.engine.request(method, params)
