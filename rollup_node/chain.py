@@ -124,8 +124,9 @@ class Chain:
             PeerUnreachable: the engine is gone.
         """
         for _ in range(READ_TRIES):
-            while not self._still.is_set():  # it may have moved again before this task woke up
-                await self._still.wait()
+            await self._still.wait()
+            if not self._still.is_set():
+                continue  # it moved again before this task woke up
             version = self._version
             try:
                 result = await self.engine.request(method, params)

@@ -80,6 +80,7 @@ def test_damaged_encodings_are_malformed_or_encode_to_themselves(item: Any, data
         b"\xc2\x05",  # truncated list
         b"\xc1\x82",  # the member reaches beyond its list
         b"\xc1\xb8",  # the member's length reaches beyond its list
+        b"\xc4\xc1\x82\x05\x06",  # the member reaches beyond its list into the list around it
         b"\xc2\xb8\x38" + b"x" * 56,  # the member's length lies inside its list, its body does not
         b"\x05\x05",  # trailing bytes
         b"\xbf" + b"\xff" * 8,  # a length that no memory holds
