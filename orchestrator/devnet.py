@@ -11,13 +11,11 @@ The same object stands for a devnet of this process (``launch``) and for one tha
 way to its nodes' lifecycle differs. Leaving the ``async with`` of ``launch`` takes everything down, also on errors and Ctrl-C.
 """
 
-import asyncio
 import contextlib
 import os
 import secrets
-import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -28,25 +26,17 @@ from bridge.wire.jsonrpc import Client
 from orchestrator.chains import ChainHandle, SequencerHandle
 from orchestrator.errors import RollnetError
 from orchestrator.execution import LIFETIME_S, Execution
-from orchestrator.market.genesis import build_genesis
-from orchestrator.market.scratch import anvil_binary
-from orchestrator.nodes import L1, SEQUENCER, genesis_path, node_specs
-from orchestrator.registry import Control, DevnetEntry, Registry, find_devnet
-from orchestrator.rundir import RunDirectory, cache, home
-from orchestrator.runtimes.base import ExitListener, NodeSpec, NodeState, NodeStatus
-from orchestrator.runtimes.control import ControlClient, ControlServer
-from orchestrator.runtimes.orphans import ProcessId
+from orchestrator.nodes import L1, SEQUENCER
+from orchestrator.registry import find_devnet
+from orchestrator.rundir import RunDirectory
+from orchestrator.runtimes.base import NodeStatus
+from orchestrator.runtimes.control import ControlClient
 from orchestrator.runtimes.process import ProcessRuntime
-from orchestrator.runtimes.startup import Progress, bring_up
+from orchestrator.runtimes.startup import Progress
 from orchestrator.strategies.model import Strategy
 from orchestrator.strategies.result import StrategyResult
-from orchestrator.topology.load import load_topology
 from orchestrator.topology.plan import Account, Plan
-from orchestrator.topology.plan_json import plan_from_dict, plan_to_dict
-from orchestrator.topology.resolve import make_plan
-
-SETTLE_SECONDS = 20.0
-"""Longest time for the sequencer to have all rollups in its slots, once every node has answered."""
+from orchestrator.topology.plan_json import plan_from_dict
 
 
 class Nodes(Protocol):
@@ -154,6 +144,8 @@ class Devnet:
             InvalidTopology: with all problems of the file.
             RollnetError: it does not come up; everything started is down again.
         """
+        from orchestrator.launching import launch  # noqa: PLC0415 - launching makes Devnets, so it imports this module
+
         async with launch(topology, name=name, state=state, progress=progress, dedicated=dedicated) as (
             net,
             _,
@@ -178,7 +170,7 @@ class Devnet:
             SEQUENCER: described["endpoints"]["sequencer"]["http"],
             **{rollup: found["http"] for rollup, found in described["endpoints"]["rollups"].items()},
         }
-        net = _devnet(entry.name, plan, run, control, urls.__getitem__, described["ready_s"])
+        net = connect(entry.name, plan, run, control, urls.__getitem__, described["ready_s"])
         try:
             yield net
         finally:
@@ -254,79 +246,10 @@ class Devnet:
         self.journal.close()
 
 
-@contextlib.asynccontextmanager
-async def launch(
-    topology: str | Path | Plan,
-    *,
-    name: str | None = None,
-    state: Path | None = None,
-    progress: Progress | None = None,
-    dedicated: bool = False,
-    on_exit: ExitListener | None = None,
-) -> "AsyncIterator[tuple[Devnet, ControlServer]]":
-    """As :meth:`Devnet.launch`, with the control server for callers that wait for ``rollnet down``."""
-    began = time.monotonic()
-    plan = topology if isinstance(topology, Plan) else make_plan(load_topology(Path(topology)))
-    state = state or home()
-    registry = Registry(state)
-    registry.require_free(name or plan.name)
-    run = RunDirectory.create(state, plan.name, plan.seed)
-    if not isinstance(topology, Plan):
-        run.topology.write_bytes(Path(topology).read_bytes())
-    run.plan.write_bytes(orjson.dumps(plan_to_dict(plan), option=orjson.OPT_INDENT_2))
-    specs = node_specs(plan, str(anvil_binary()))
-    described: dict[str, Any] = {}
-    runtime = ProcessRuntime(run, state, on_exit=on_exit or _unheard)
-    # left in reverse: nodes end, then the name is free, then those who asked for `down` are answered
-    async with contextlib.AsyncExitStack() as stack:
-        control = await stack.enter_async_context(ControlServer(runtime, lambda: described))
-        entry = _entry(name or plan.name, run, control, dedicated=dedicated)
-        registry.claim(entry)
-        stack.callback(registry.release, entry)
-        await stack.enter_async_context(runtime)
-        await runtime.prepare(specs)
-        registry.update(replace(entry, ports=_ports(runtime, specs)))
-        await _write_genesis(plan, run)
-        await bring_up(runtime, specs, progress or _quiet)
-        net = _devnet(
-            entry.name, plan, run, LocalNodes(runtime), lambda node: runtime.endpoint(node, "http"), 0.0
-        )
-        stack.push_async_callback(net.close)
-        await _all_rollups_up(net)
-        object.__setattr__(net, "ready_s", time.monotonic() - began)
-        described.update(net.describe())
-        run.devnet.write_bytes(orjson.dumps(described, option=orjson.OPT_INDENT_2))
-        yield net, control
-
-
-def _entry(name: str, run: RunDirectory, control: ControlServer, *, dedicated: bool) -> DevnetEntry:
-    owner = ProcessId.of(os.getpid())
-    assert owner is not None, "this process runs"
-    return DevnetEntry(
-        name=name,
-        run_id=run.run_id,
-        run_dir=str(run.path),
-        supervisor=owner,
-        control=Control(control.port, control.token),
-        dedicated=dedicated,
-    )
-
-
-def _ports(runtime: ProcessRuntime, specs: Sequence[NodeSpec]) -> tuple[int, ...]:
-    urls = (runtime.endpoint(spec.name, port) for spec in specs for port in spec.ports)
-    return tuple(int(url.rpartition(":")[2].rstrip("/")) for url in urls)
-
-
-async def _write_genesis(plan: Plan, run: RunDirectory) -> None:
-    (run.path / "genesis").mkdir()
-    for rollup in plan.rollups:
-        genesis = await build_genesis(plan, rollup, cache())
-        (run.path / genesis_path(rollup.name)).write_bytes(orjson.dumps(genesis))
-
-
-def _devnet(
+def connect(
     name: str, plan: Plan, run: RunDirectory, nodes: Nodes, url: Callable[[str], str], ready_s: float
 ) -> Devnet:
+    """A handle on a devnet whose nodes' addresses ``url`` knows by name."""
     clients = {
         node: Client(url(node), timeout=35.0) for node in (L1, SEQUENCER, *(r.name for r in plan.rollups))
     }
@@ -346,27 +269,3 @@ def _devnet(
         ready_s=ready_s,
         _clients=tuple(clients.values()),
     )
-
-
-async def _all_rollups_up(net: Devnet) -> None:
-    try:
-        async with asyncio.timeout(SETTLE_SECONDS):
-            while True:
-                rollups = (await net.sequencer.status())["rollups"]
-                if all(rollup["state"] == "up" for rollup in rollups.values()):
-                    return
-                await asyncio.sleep(0.02)
-    except TimeoutError as exc:
-        states = ", ".join(f"{name} {rollup['state']}" for name, rollup in rollups.items())
-        raise RollnetError(
-            f"the sequencer does not have all rollups in its slots after {SETTLE_SECONDS:g} s: {states}",
-            f"see {net.directory.logs}",
-        ) from exc
-
-
-def _unheard(status: NodeStatus) -> None:
-    del status
-
-
-def _quiet(node: str, state: NodeState, seconds: float) -> None:
-    del node, state, seconds

@@ -129,7 +129,7 @@ async def supervised(
     topology: Path, name: str | None, reporter: Reporter, progress: Any
 ) -> "AsyncIterator[tuple[Devnet, asyncio.Event]]":
     """A launched devnet, and an event that is set by SIGINT, SIGTERM or ``rollnet down``."""
-    from orchestrator.devnet import launch  # noqa: PLC0415 - the command line of `up --detach` does without
+    from orchestrator.launching import launch  # noqa: PLC0415 - the command line of `up --detach` does without
 
     ended = asyncio.Event()
     loop = asyncio.get_running_loop()

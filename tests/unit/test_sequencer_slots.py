@@ -425,8 +425,14 @@ async def test_a_log_that_contradicts_itself_is_refused(clock: SimpleNamespace) 
     without = [record for place, record in enumerate(log.written) if place != places[1]]
     twice = [*log.written, log.written[places[0]]]
     foreign = [*log.written, {"kind": "certificate"}]
-    misplaced = MemoryLog(log.written).written
-    misplaced[places[0]]["slot"]["blocks"][0]["number"] = 2
-    for broken in (without, twice, foreign, misplaced):
+    broken = [without, twice, foreign]
+    for path, wrong in ((("blocks", 0, "number"), 2), (("parent",), "0x" + "11" * 32), (("number",), 7)):
+        changed = MemoryLog(log.written).written
+        inner = changed[places[1]]["slot"]
+        for key in path[:-1]:
+            inner = inner[key]
+        inner[path[-1]] = wrong
+        broken.append(changed)
+    for records in broken:
         with pytest.raises(WalDamaged):
-            recover(MemoryLog(broken))
+            recover(MemoryLog(records))

@@ -1,0 +1,132 @@
+"""Launching a devnet: plan, genesis, nodes, and everything undone in reverse when the block is left.
+
+::
+
+    topology file ─► plan ─► claim the name ─► reserve ports ─► genesis ─► bring up ─► all rollups in slots ─► Devnet
+"""
+
+import asyncio
+import contextlib
+import os
+import time
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from orchestrator.devnet import Devnet, LocalNodes, connect
+from orchestrator.errors import RollnetError
+from orchestrator.market.genesis import build_genesis
+from orchestrator.market.scratch import anvil_binary
+from orchestrator.nodes import genesis_path, node_specs
+from orchestrator.registry import Control, DevnetEntry, Registry
+from orchestrator.rundir import RunDirectory, cache, home
+from orchestrator.runtimes.base import ExitListener, NodeSpec, NodeState, NodeStatus
+from orchestrator.runtimes.control import ControlServer
+from orchestrator.runtimes.orphans import ProcessId
+from orchestrator.runtimes.process import ProcessRuntime
+from orchestrator.runtimes.startup import Progress, bring_up
+from orchestrator.topology.load import load_topology
+from orchestrator.topology.plan import Plan
+from orchestrator.topology.plan_json import plan_to_dict
+from orchestrator.topology.resolve import make_plan
+
+SETTLE_SECONDS = 20.0
+"""Longest time for the sequencer to have all rollups in its slots, once every node has answered."""
+
+
+@contextlib.asynccontextmanager
+async def launch(
+    topology: str | Path | Plan,
+    *,
+    name: str | None = None,
+    state: Path | None = None,
+    progress: Progress | None = None,
+    dedicated: bool = False,
+    on_exit: ExitListener | None = None,
+) -> "AsyncIterator[tuple[Devnet, ControlServer]]":
+    """As :meth:`Devnet.launch`, with the control server for callers that wait for ``rollnet down``."""
+    began = time.monotonic()
+    plan = topology if isinstance(topology, Plan) else make_plan(load_topology(Path(topology)))
+    state = state or home()
+    registry = Registry(state)
+    registry.require_free(name or plan.name)
+    run = RunDirectory.create(state, plan.name, plan.seed)
+    if not isinstance(topology, Plan):
+        run.topology.write_bytes(Path(topology).read_bytes())
+    run.plan.write_bytes(orjson.dumps(plan_to_dict(plan), option=orjson.OPT_INDENT_2))
+    specs = node_specs(plan, str(anvil_binary()))
+    described: dict[str, Any] = {}
+    runtime = ProcessRuntime(run, state, on_exit=on_exit or _unheard)
+    # left in reverse: nodes end, then the name is free, then those who asked for `down` are answered
+    async with contextlib.AsyncExitStack() as stack:
+        control = await stack.enter_async_context(ControlServer(runtime, lambda: described))
+        entry = _entry(name or plan.name, run, control, dedicated=dedicated)
+        registry.claim(entry)
+        stack.callback(registry.release, entry)
+        await stack.enter_async_context(runtime)
+        await runtime.prepare(specs)
+        registry.update(replace(entry, ports=_ports(runtime, specs)))
+        await _write_genesis(plan, run)
+        await bring_up(runtime, specs, progress or _quiet)
+        net = connect(
+            entry.name, plan, run, LocalNodes(runtime), lambda node: runtime.endpoint(node, "http"), 0.0
+        )
+        stack.push_async_callback(net.close)
+        await _all_rollups_up(net)
+        net = replace(net, ready_s=time.monotonic() - began)
+        described.update(net.describe())
+        run.devnet.write_bytes(orjson.dumps(described, option=orjson.OPT_INDENT_2))
+        yield net, control
+
+
+def _entry(name: str, run: RunDirectory, control: ControlServer, *, dedicated: bool) -> DevnetEntry:
+    owner = ProcessId.of(os.getpid())
+    assert owner is not None, "this process runs"
+    return DevnetEntry(
+        name=name,
+        run_id=run.run_id,
+        run_dir=str(run.path),
+        supervisor=owner,
+        control=Control(control.port, control.token),
+        dedicated=dedicated,
+    )
+
+
+def _ports(runtime: ProcessRuntime, specs: Sequence[NodeSpec]) -> tuple[int, ...]:
+    urls = (runtime.endpoint(spec.name, port) for spec in specs for port in spec.ports)
+    return tuple(int(url.rpartition(":")[2].rstrip("/")) for url in urls)
+
+
+async def _write_genesis(plan: Plan, run: RunDirectory) -> None:
+    (run.path / "genesis").mkdir()
+    for rollup in plan.rollups:
+        genesis = await build_genesis(plan, rollup, cache())
+        (run.path / genesis_path(rollup.name)).write_bytes(orjson.dumps(genesis))
+
+
+async def _all_rollups_up(net: Devnet) -> None:
+    rollups: Mapping[str, Any] = {}
+    try:
+        async with asyncio.timeout(SETTLE_SECONDS):
+            while True:
+                rollups = (await net.sequencer.status())["rollups"]
+                if all(rollup["state"] == "up" for rollup in rollups.values()):
+                    return
+                await asyncio.sleep(0.02)
+    except TimeoutError as exc:
+        states = ", ".join(f"{name} {rollup['state']}" for name, rollup in rollups.items())
+        raise RollnetError(
+            f"the sequencer does not have all rollups in its slots after {SETTLE_SECONDS:g} s: {states}",
+            f"see {net.directory.logs}",
+        ) from exc
+
+
+def _unheard(status: NodeStatus) -> None:
+    del status
+
+
+def _quiet(node: str, state: NodeState, seconds: float) -> None:
+    del node, state, seconds
