@@ -44,10 +44,17 @@ class Admission:
     """Admits bundles and transactions into the mempool."""
 
     def __init__(
-        self, rollups: Sequence[Rollup], mempool: Mempool, wal: WriteAheadLog, journal: Journal, limit: int
+        self,
+        rollups: Sequence[Rollup],
+        mempool: Mempool,
+        wal: WriteAheadLog,
+        journal: Journal,
+        limit: int,
+        clock: Callable[[], float] = time.time,
     ) -> None:
         self._rollups = {rollup.chain_id: rollup for rollup in rollups}
         self._mempool, self._wal, self._journal, self._limit = mempool, wal, journal, limit
+        self._clock = clock
         self._admitting: dict[str, tuple[tuple[Transaction, ...], asyncio.Future[str]]] = {}
         """Legs and answer of what is being admitted."""
         self._reserved = 0
@@ -65,7 +72,7 @@ class Admission:
         identity = to_hex(decoded.hash)
         if self._known(identity, decoded.legs):
             return identity
-        now = time.time()
+        now = self._clock()
         if max_timestamp < now:
             raise RpcError(
                 TRANSACTION_REJECTED,
@@ -90,7 +97,7 @@ class Admission:
                 TRANSACTION_REJECTED, f"invalid chain id for signer: have {sent.chain_id} want {chain_id}"
             )
         identity = to_hex(sent.hash)
-        deadline = int(time.time()) + TRANSACTION_LIFETIME_S
+        deadline = int(self._clock()) + TRANSACTION_LIFETIME_S
         return await self._admit(
             identity,
             lambda event: Item(identity, "transaction", (sent,), deadline, "0x", event),

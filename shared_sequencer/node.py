@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import sys
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -164,7 +165,14 @@ async def run(config: Config) -> None:
             published = publisher.published_blocks()
             for rollup in rollups:
                 rollup.published = published.get(rollup.chain_id, 0)
-            admission = Admission(rollups, found.mempool, wal, journal, config.mempool_limit)
+            admission = Admission(
+                rollups,
+                found.mempool,
+                wal,
+                journal,
+                config.mempool_limit,
+                clock=lambda: found.slots.now(time.time()),
+            )
             rpc = SequencerRpc(
                 sequencer=sequencer,
                 admission=admission,

@@ -38,6 +38,10 @@ class SlotLog:
     head: str = GENESIS_PARENT
     """Hash of the last slot."""
 
+    def now(self, wall: float) -> float:
+        """The set's time, unix seconds: slot timestamps never go back, so a clock that was set back is behind it."""
+        return max(wall, float(self.slots[-1].timestamp)) if self.slots else wall
+
     def add(self, slot: Slot) -> None:
         """One more decided slot.
 
