@@ -1,4 +1,4 @@
-"""A stand-in for tests: an engine in memory that fails, pauses and leaves things lying about as real ones do.
+"""Stand-ins for tests: a node around an engine in memory that fails, pauses and leaves things lying about as real ones do.
 
 Between any two steps of an operation it yields to the event loop, so cancelling a caller catches it half-way: with transactions
 in its pool, with a block mined that nobody asked to keep, with some of the blocks undone.
@@ -15,16 +15,23 @@ import orjson
 from bridge.wire.errors import RpcError
 from bridge.wire.fees import next_base_fee
 from bridge.wire.keccak import from_hex, keccak256, to_hex
-from bridge.wire.testing import ToyState
+from bridge.wire.slot import Block, BundlePart, Payload, block_transactions
+from bridge.wire.testing import MemoryJournal, Program, ToyState, signed
 from bridge.wire.transaction import decode_transaction
+from rollup_node.chain import Chain, Commit, StageRequest, recover
 from rollup_node.engines.base import BlockInput, ExecutedBlock, Header, TransactionResult
 from rollup_node.errors import EngineFailed
+from rollup_node.store import Store
 
 GAS_LIMIT = 600_000
 """Of a toy block."""
 GENESIS = Header(
     0, to_hex(keccak256(b"toy genesis")), "0x" + "00" * 32, 0, 10**9, 0, GAS_LIMIT, to_hex(bytes(32))
 )
+
+
+BUNDLE = to_hex(keccak256(b"a bundle"))
+"""Name of the one toy bundle."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,3 +184,77 @@ class ToyEngine:
         if not self.running and self.blocks:
             raise EngineFailed("the engine is not running")
         await asyncio.sleep(0)
+
+
+def payload(height: int, account: int = 0, program: Program = (), *, bundled: bool = False) -> Payload:
+    """A payload with one transaction whose nonce fits any height (accounts take turns)."""
+    raw = to_hex(signed(901, 10 * height + account, 0, program).raw)
+    parts = (BundlePart(BUNDLE, (2,), (raw,)),) if bundled else ()
+    return Payload(100 + height, () if bundled else (raw,), parts)
+
+
+class Decided:
+    """What the sequencer decides: a reference engine that executes only decided payloads."""
+
+    def __init__(self) -> None:
+        self.engine, self.blocks = ToyEngine(), list[Block]()
+
+    async def decide(self, content: Payload) -> Block:
+        """The next block of the chain."""
+        if not self.engine.blocks:
+            await self.engine.start()
+        parent = self.engine.blocks[-1].header
+        fee = next_base_fee(parent.base_fee, parent.gas_used, parent.gas_limit)
+        transactions = block_transactions(content, parent.number + 1)
+        made = (await self.engine.execute(BlockInput(parent, content.timestamp, fee, transactions))).header
+        self.blocks.append(Block(901, made.number, made.hash, made.state_root, content))
+        return self.blocks[-1]
+
+
+class Node:
+    """A chain with everything around it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.engine, self.journal = folder, ToyEngine(), MemoryJournal()
+        self.store = Store(folder)
+        self.chain: Chain
+
+    async def begin(self) -> "Node":
+        """Recover."""
+        self.chain = await recover(self.engine, self.store, self.journal)
+        return self
+
+    async def stage(self, content: Payload, *, parent: str | None = None, term: int = 1) -> Any:
+        """Ask for a block above the gate, as the wire brings it."""
+        message = {
+            "term": term,
+            "slot": 7,
+            "attempt": 1,
+            "parent": parent or self.chain.gate.hash,
+            "payload": content,
+            "causes": {BUNDLE: "sequencer/1/5"},
+        }
+        return await self.chain.stage(StageRequest.from_json(orjson.loads(orjson.dumps(message))))
+
+    async def commit(
+        self, block: Block | None, *, term: int = 1, aborted: Any = (), recovered: bool = False
+    ) -> Header:
+        """Say what was decided, as the wire brings it."""
+        message = {
+            "term": term,
+            "slot": 7,
+            "block": block,
+            "aborted": aborted,
+            "causes": {BUNDLE: "sequencer/1/9"},
+        }
+        return await self.chain.commit(
+            Commit.from_json(orjson.loads(orjson.dumps(message))), recovered=recovered
+        )
+
+    def at_gate(self) -> bool:
+        """Whether the engine holds nothing but what was decided."""
+        return self.engine.blocks[-1].header == self.chain.gate and not self.engine.pool
+
+    def close(self) -> None:
+        """As a killed node leaves it."""
+        self.store.close()

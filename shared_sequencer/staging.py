@@ -71,8 +71,9 @@ async def stage_slot(work: Round, rollups: Mapping[int, Rollup]) -> Staged:
         lost = changed - set(work.shares)
         if lost:
             # aborts were judged beside bundles that leave the slot now: judge everything that stays again
-            work.bundles, work.aborted = list(everything), []
+            work.bundles, work.aborted = everything, []
             _leave_out(work, lost)
+            everything = list(work.bundles)
             continue
         rejected = _reject_transactions(work)
         verdict = judge([bundle.id for bundle in work.bundles], _leg_results(work), rejected)

@@ -2,101 +2,20 @@
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-import orjson
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bridge.wire.fees import next_base_fee
 from bridge.wire.keccak import from_hex, keccak256, to_hex
 from bridge.wire.slot import Block, BundlePart, Payload, block_transactions
-from bridge.wire.testing import MemoryJournal, Op, Program, signed
-from rollup_node.chain import Chain, Commit, StageRequest, recover
-from rollup_node.engines.base import BlockInput, Header
+from bridge.wire.testing import Op, signed
 from rollup_node.errors import Diverged, NotNext, StaleTerm
-from rollup_node.store import Store
-from rollup_node.testing import GENESIS, ToyEngine
-
-BUNDLE = to_hex(keccak256(b"a bundle"))
-
-
-def payload(height: int, account: int = 0, program: Program = (), *, bundled: bool = False) -> Payload:
-    """A payload with one transaction whose nonce fits any height (accounts take turns)."""
-    raw = to_hex(signed(901, 10 * height + account, 0, program).raw)
-    parts = (BundlePart(BUNDLE, (2,), (raw,)),) if bundled else ()
-    return Payload(100 + height, () if bundled else (raw,), parts)
-
-
-class Decided:
-    """What the sequencer decides: a reference engine that executes only decided payloads."""
-
-    def __init__(self) -> None:
-        self.engine, self.blocks = ToyEngine(), list[Block]()
-
-    async def decide(self, content: Payload) -> Block:
-        """The next block of the chain."""
-        if not self.engine.blocks:
-            await self.engine.start()
-        parent = self.engine.blocks[-1].header
-        fee = next_base_fee(parent.base_fee, parent.gas_used, parent.gas_limit)
-        transactions = block_transactions(content, parent.number + 1)
-        made = (await self.engine.execute(BlockInput(parent, content.timestamp, fee, transactions))).header
-        self.blocks.append(Block(901, made.number, made.hash, made.state_root, content))
-        return self.blocks[-1]
-
-
-class Node:
-    """A chain with everything around it."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder, self.engine, self.journal = folder, ToyEngine(), MemoryJournal()
-        self.store = Store(folder)
-        self.chain: Chain
-
-    async def begin(self) -> "Node":
-        """Recover."""
-        self.chain = await recover(self.engine, self.store, self.journal)
-        return self
-
-    async def stage(self, content: Payload, *, parent: str | None = None, term: int = 1) -> Any:
-        """Ask for a block above the gate, as the wire brings it."""
-        message = {
-            "term": term,
-            "slot": 7,
-            "attempt": 1,
-            "parent": parent or self.chain.gate.hash,
-            "payload": content,
-            "causes": {BUNDLE: "sequencer/1/5"},
-        }
-        return await self.chain.stage(StageRequest.from_json(orjson.loads(orjson.dumps(message))))
-
-    async def commit(
-        self, block: Block | None, *, term: int = 1, aborted: Any = (), recovered: bool = False
-    ) -> Header:
-        """Say what was decided, as the wire brings it."""
-        message = {
-            "term": term,
-            "slot": 7,
-            "block": block,
-            "aborted": aborted,
-            "causes": {BUNDLE: "sequencer/1/9"},
-        }
-        return await self.chain.commit(
-            Commit.from_json(orjson.loads(orjson.dumps(message))), recovered=recovered
-        )
-
-    def at_gate(self) -> bool:
-        """Whether the engine holds nothing but what was decided."""
-        return self.engine.blocks[-1].header == self.chain.gate and not self.engine.pool
-
-    def close(self) -> None:
-        """As a killed node leaves it."""
-        self.store.close()
+from rollup_node.testing import BUNDLE, GENESIS, Decided, Node, payload
 
 
 @pytest.fixture
@@ -332,94 +251,6 @@ def test_whatever_was_cut_short_the_next_request_finds_the_gate(
 
     with TemporaryDirectory() as folder:
         asyncio.run(main(Path(folder)))
-
-
-async def _history(folder: Path, heights: Iterator[int] | range, checkpoint_at: set[int]) -> Decided:
-    """A node that lived through some blocks and was killed."""
-    node, decided = await Node(folder).begin(), Decided()
-    for height in heights:
-        await node.commit(await decided.decide(payload(height)))
-        if height in checkpoint_at:
-            await node.chain.checkpoint()
-    await node.stage(payload(99))
-    node.close()
-    return decided
-
-
-@pytest.mark.parametrize("checkpoints", [set(), {3}, {2, 4}, {1, 3, 5}, {6}])
-async def test_recovery_continues_where_the_node_was(folder: Path, checkpoints: set[int]) -> None:
-    """From genesis or from the newest checkpoint, the node's own store brings it back; only the blocks after it are executed."""
-    decided = await _history(folder, range(1, 7), checkpoints)
-    again = await Node(folder).begin()
-    assert decided.blocks[-1].hash == again.chain.gate.hash
-    assert 6 - max(checkpoints, default=0) == again.engine.executions == again.chain.replayed
-    assert again.at_gate()
-    recovered = again.journal.events[-1]
-    assert {
-        "checkpoint": max(checkpoints, default=0),
-        "replayed": again.engine.executions,
-        "head": 6,
-    } == recovered.attrs
-    assert ["node.recovered"] == [event.event for event in again.journal.events]
-    assert min(2, len(checkpoints)) == len(again.store.checkpoints())
-    await again.commit(await decided.decide(payload(7)))
-    assert decided.blocks == list(again.store.blocks())
-    again.close()
-
-
-@pytest.mark.parametrize("damage", [b"", b"garbage", b'[{"number":5}', "another block"])
-async def test_a_broken_checkpoint_falls_back_to_the_one_before(folder: Path, damage: bytes | str) -> None:
-    """Unreadable or of another block: it is dropped, and recovery goes on with an older one, or from genesis."""
-    decided = await _history(folder, range(1, 7), {2, 5})
-    newest, older = Store(folder).checkpoints()
-    newest.path.write_bytes(older.path.read_bytes() if isinstance(damage, str) else damage)
-    again = await Node(folder).begin()
-    assert (decided.blocks[-1].hash, 4) == (again.chain.gate.hash, again.engine.executions)
-    assert not newest.path.exists()
-    again.close()
-    older.path.write_bytes(b"{")
-    last = await Node(folder).begin()
-    assert (decided.blocks[-1].hash, 6) == (last.chain.gate.hash, last.engine.executions)
-    last.close()
-
-
-async def test_a_store_with_a_hole_is_used_up_to_the_hole(folder: Path) -> None:
-    """What is missing comes from the sequencer's log, and after that the store is whole again."""
-    decided = await _history(folder, range(1, 7), set())
-    lines = (folder / "blocks.log").read_bytes().splitlines(keepends=True)
-    (folder / "blocks.log").write_bytes(b"".join([*lines[:2], *lines[3:]]))
-    again = await Node(folder).begin()
-    assert (2, decided.blocks[1].hash) == (again.chain.gate.number, again.chain.gate.hash)
-    for block in decided.blocks[2:]:
-        await again.commit(block, recovered=True)
-    again.close()
-    whole = await Node(folder).begin()
-    assert (decided.blocks[-1].hash, 6) == (whole.chain.gate.hash, whole.engine.executions)
-    whole.close()
-
-
-async def test_a_stored_block_that_executes_differently_stops_the_node(folder: Path) -> None:
-    """Its own history must come out the same, or nothing may be served."""
-    decided = await _history(folder, range(1, 3), set())
-    store = Store(folder)
-    store.append(Block(901, 3, decided.blocks[0].hash, decided.blocks[0].state_root, payload(3)))
-    store.close()
-    node = Node(folder)
-    with pytest.raises(Diverged):
-        await node.begin()
-    node.close()
-
-
-async def test_control_methods_survive_a_restart(node: Node, folder: Path) -> None:
-    """What a control method changes is in no block, so it is stored at once and the next life builds on it."""
-    decided = Decided()
-    await node.commit(await decided.decide(payload(1)))
-    await node.stage(payload(2))
-    await node.chain.mutate("anvil_setCell", [7, 9])
-    assert node.at_gate()
-    again = await Node(folder).begin()
-    assert 9 == again.engine.blocks[-1].cells[7]
-    again.close()
 
 
 @given(

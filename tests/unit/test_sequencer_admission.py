@@ -17,12 +17,13 @@ from bridge.wire.errors import (
     RpcError,
 )
 from bridge.wire.keccak import to_hex
+from bridge.wire.slot import Decision, Outcome
 from bridge.wire.system import SYSTEM_GAS
 from bridge.wire.testing import FEE, MemoryJournal, signed
 from bridge.wire.transaction import Transaction
 from shared_sequencer.admission import LONGEST_DEADLINE_S, NONCE_WINDOW, TRANSACTION_LIFETIME_S, Admission
 from shared_sequencer.errors import WalFailed
-from shared_sequencer.mempool import Item, Mempool
+from shared_sequencer.mempool import End, Item, Mempool
 from shared_sequencer.ordering import MAX_BYTES
 from shared_sequencer.rollups import Rollup
 from shared_sequencer.testing import BASE_FEE, GAS_LIMIT, RICH, MemoryLog, ToySet, bundle_item
@@ -359,3 +360,24 @@ async def test_single_transactions_get_a_lifetime_and_causes_are_kept() -> None:
     admitted = next(event for event in desk.journal.events if event.bundle_id == bundle)
     assert ("bundle.admitted", ("client/aa/7",)) == (admitted.event, admitted.cause)
     assert RICH > desk.mempool.pending_cost((902, OTHER.sender)) > 0
+
+
+@pytest.mark.parametrize(("outcome", "again"), [("expire", True), ("drop", True), ("include", False)])
+async def test_a_single_that_never_ran_may_come_again(outcome: Outcome, again: bool) -> None:
+    """Expired and dropped transactions are admitted anew, durably; an included one is only named again."""
+    desk = Desk()
+    digest = await desk.send(LEG)
+    desk.mempool.end(End(desk.mempool.waiting[digest], Decision(digest, outcome), None, {}))
+    assert digest == await desk.send(LEG)
+    assert (again, not again) == (digest in desk.mempool.waiting, digest in desk.mempool.ended)
+    assert 1 + again == len(desk.log.written)
+
+
+@pytest.mark.parametrize("outcome", ["commit", "abort", "expire"])
+async def test_a_bundle_that_ended_has_ended(outcome: Outcome) -> None:
+    """Whatever became of a bundle, its hash stands for that: sending it again starts nothing."""
+    desk = Desk()
+    digest = await desk.bundle(LEG, in_s=100)
+    desk.mempool.end(End(desk.mempool.waiting[digest], Decision(digest, outcome), None, {}))
+    assert digest == await desk.bundle(LEG, in_s=100)
+    assert (0, 1) == (len(desk.mempool), len(desk.log.written))

@@ -187,3 +187,14 @@ def test_records_bring_items_back() -> None:
         transaction_item(signed(901, 1, 1), 9),
     ):
         assert item == Item.from_record(item.to_record())
+
+
+def test_releasing_an_item_leaves_its_successor_on_the_nonce() -> None:
+    """Two items of one nonce (the first was cut off while it was admitted): the one that waits keeps the nonce."""
+    pool = Mempool()
+    first, second = transaction_item(signed(901, 0, 0)), transaction_item(signed(901, 0, 0, value=1))
+    pool.reserve(first)
+    pool.add(second)
+    pool.release(first)
+    assert second == pool.holder(first.legs[0])
+    assert 1 == pool.pending_nonce((901, first.legs[0].sender))

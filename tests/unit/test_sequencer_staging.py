@@ -187,3 +187,23 @@ def test_rollups_are_staged_side_by_side() -> None:
         return asyncio.get_running_loop().time()
 
     assert run_virtual(timed()) < 1.5
+
+
+def test_rollups_lost_one_after_the_other_stay_lost() -> None:
+    """901 is lost in the first round, 903 in the second: neither is asked again, and 902 has its block in the third."""
+    toys = ToySet(CHAINS)
+
+    async def gone(*_: Any) -> None:
+        raise PeerUnreachable("gone")
+
+    async def later(*_: Any) -> None:
+        if len(toys.nodes[903].calls) > 1:
+            raise PeerUnreachable("gone")
+
+    toys.nodes[901].hook, toys.nodes[903].hook = gone, later
+    fine = bundle_item([signed(902, 0, 0)])
+    both = bundle_item([signed(901, 0, 0), signed(903, 0, 0)])
+    alone = bundle_item([signed(903, 1, 0)])
+    staged = run_virtual(stage_slot(round_of(([], [fine, both, alone])), toys.rollups()))
+    assert {fine.id: "commit"} == conclusions(staged)
+    assert {901: 1, 902: 1, 903: 2} == {chain: len(node.calls) for chain, node in toys.nodes.items()}
