@@ -38,6 +38,11 @@ from orchestrator.strategies.result import StrategyResult
 from orchestrator.topology.plan import Account, Plan
 from orchestrator.topology.plan_json import plan_from_dict
 
+ANSWER_S = 10.0
+"""Longest wait for a chain's answer, seconds."""
+WAIT_S = 35.0
+"""The same for the sequencer, which may be asked to wait for a bundle's end for 30 s."""
+
 
 class Nodes(Protocol):
     """The lifecycle of a devnet's nodes, wherever they run."""
@@ -251,7 +256,8 @@ def connect(
 ) -> Devnet:
     """A handle on a devnet whose nodes' addresses ``url`` knows by name."""
     clients = {
-        node: Client(url(node), timeout=35.0) for node in (L1, SEQUENCER, *(r.name for r in plan.rollups))
+        node: Client(url(node), timeout=WAIT_S if node == SEQUENCER else ANSWER_S)
+        for node in (L1, SEQUENCER, *(r.name for r in plan.rollups))
     }
     client = f"client-{os.getpid()}-{secrets.token_hex(3)}"
     return Devnet(

@@ -16,7 +16,7 @@ from bridge.wire.errors import PeerUnreachable, RpcError
 from bridge.wire.journal import Journal
 from bridge.wire.keccak import from_hex, to_hex
 from bridge.wire.stages import Stage
-from orchestrator.chains import ChainHandle, ChainReads, SequencerHandle
+from orchestrator.chains import ChainHandle, ChainReads, ChainUnreachable, SequencerHandle
 from orchestrator.errors import RollnetError
 from orchestrator.strategies.model import Strategy
 from orchestrator.strategies.resolve import ResolvedStrategy, resolve
@@ -68,7 +68,7 @@ class Execution:
 
         Raises:
             ResolutionError: it does not fit this devnet.
-            NotAcknowledged: the sequencer refused the bundle or did not answer.
+            RollnetError: a rollup that has to be read does not answer.
         """
         resolved = await resolve(
             strategy,
@@ -78,7 +78,12 @@ class Execution:
             max_timestamp=int(time.time()) + lifetime_s,
             salt=secrets.token_bytes(32),
         )
-        await self.submit(resolved)
+        try:
+            await self.submit(resolved)
+        except NotAcknowledged as exc:
+            # refused: it has no effect; no answer at all: it may have been acknowledged, only its hash can tell
+            unheard = isinstance(exc.__cause__, ChainUnreachable)
+            return not_committed(resolved, "unknown" if unheard else "aborted", exc.message)
         return await self.finish(resolved, prices=prices)
 
     async def submit(self, resolved: ResolvedStrategy) -> str:

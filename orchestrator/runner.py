@@ -23,10 +23,8 @@ from bridge.wire.stages import Stage
 from orchestrator.chains import ChainReads
 from orchestrator.devnet import Devnet
 from orchestrator.errors import RollnetError
-from orchestrator.execution import NotAcknowledged
 from orchestrator.report import write_report
 from orchestrator.strategies import presets
-from orchestrator.strategies.errors import ResolutionError
 from orchestrator.strategies.model import Side, Strategy
 from orchestrator.strategies.resolve import ResolvedStrategy, resolve
 from orchestrator.strategies.result import StrategyResult
@@ -196,7 +194,7 @@ class Run:
                     salt=rng.randbytes(32),
                 )
                 await self.net.execution.submit(resolved)
-            except (NotAcknowledged, ResolutionError, RollnetError):
+            except RollnetError:
                 await asyncio.sleep(0.1)  # the sequencer is down: a user tries again, nothing was promised
                 continue
             self._acknowledged.append(resolved)

@@ -6,15 +6,13 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
-from orchestrator.chains import ChainUnreachable
 from orchestrator.cli.output import JsonOption, NetOption, command, command_group, err, out, run, say_json
 from orchestrator.devnet import Devnet
 from orchestrator.errors import RollnetError
-from orchestrator.execution import LIFETIME_S, NotAcknowledged
+from orchestrator.execution import LIFETIME_S
 from orchestrator.market.units import price_units
 from orchestrator.registry import find_devnet
 from orchestrator.strategies.catalogue import describe_strategy, find_strategy, list_presets
-from orchestrator.strategies.model import Strategy
 from orchestrator.topology.load import load_topology
 from orchestrator.topology.plan import MarketPlan
 from orchestrator.topology.resolve import make_plan
@@ -132,10 +130,7 @@ async def _run(
             raise InputError(
                 f"there is no account {account}", f"accounts go from 0 to {len(devnet.plan.users) - 1}"
             )
-        try:
-            result = await devnet.run(strategy, account=account, lifetime_s=lifetime, prices=prices)
-        except NotAcknowledged as exc:
-            return _not_acknowledged(strategy, exc)
+        result = await devnet.run(strategy, account=account, lifetime_s=lifetime, prices=prices)
         return result.to_json()
 
 
@@ -143,20 +138,6 @@ class InputError(RollnetError):
     """The command line is wrong."""
 
     exit_code = 2
-
-
-def _not_acknowledged(strategy: Strategy, error: NotAcknowledged) -> dict[str, Any]:
-    """Nothing was promised: a refusal has no effect; no answer at all leaves the end unknown."""
-    unreachable = isinstance(error.__cause__, ChainUnreachable)
-    return {
-        "outcome": "unknown" if unreachable else "aborted",
-        "strategy": strategy.name,
-        "bundle_hash": None,
-        "legs": [],
-        "reason": error.message,
-        "latency_ms": {},
-        "critical_path": [],
-    }
 
 
 def _market(net: str | None, topology: Path | None) -> MarketPlan:
