@@ -20,7 +20,13 @@ from orchestrator.chains import ChainHandle, ChainReads, ChainUnreachable, Seque
 from orchestrator.errors import RollnetError
 from orchestrator.strategies.model import Strategy
 from orchestrator.strategies.resolve import ResolvedStrategy, resolve
-from orchestrator.strategies.result import StrategyResult, committed, not_committed, revert_reason
+from orchestrator.strategies.result import (
+    StrategyResult,
+    committed,
+    committed_unread,
+    not_committed,
+    revert_reason,
+)
 from orchestrator.topology.plan import Account, Plan
 from orchestrator.tracing import analyse, load_trace
 from orchestrator.tracing.errors import TracingError
@@ -113,10 +119,18 @@ class Execution:
                 resolved, "unknown", f"no answer about {digest}; ask again with `rollnet bundle {digest}`"
             )
         if status["status"] == "committed":
-            receipts = [
-                await self._receipt(self.rollups[leg["rollup"]], leg["transactionHash"])
-                for leg in status["legs"]
-            ]
+            try:
+                receipts = [
+                    await self._receipt(self.rollups[leg["rollup"]], leg["transactionHash"])
+                    for leg in status["legs"]
+                ]
+            except TimeoutError:
+                latency, _ = await self._timing(digest)
+                return committed_unread(
+                    resolved,
+                    "committed; a rollup has not served its receipt yet, see `rollnet status`",
+                    latency,
+                )
             latency, path = await self._timing(digest)
             return committed(resolved, receipts, prices=prices, latency_ms=latency, critical_path=path)
         latency, _ = await self._timing(digest)
@@ -135,7 +149,11 @@ class Execution:
         return status
 
     async def _receipt(self, rollup: ChainHandle, digest: str) -> Mapping[str, Any]:
-        """The receipt of a decided leg: its rollup may have to come back or catch up first."""
+        """The receipt of a decided leg: its rollup may have to come back or catch up first.
+
+        Raises:
+            TimeoutError: it has not within :data:`GRACE_S`.
+        """
         async with asyncio.timeout(GRACE_S):
             while True:
                 try:

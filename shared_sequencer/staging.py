@@ -94,10 +94,8 @@ async def stage_slot(work: Round, rollups: Mapping[int, Rollup]) -> Staged:
 async def _stage_round(work: Round, rollups: Mapping[int, Rollup], attempt: int) -> set[int]:
     wanted = _payloads(work)
     for chain in set(work.shares) - set(wanted):
-        del (
-            work.shares[chain],
-            work.answers[chain],
-        )  # nothing left for it: its staged block is undone by the next request
+        # nothing left for it: its staged block is undone by the next request
+        del work.shares[chain], work.answers[chain]
     changed = {chain for chain, payload in wanted.items() if work.shares.get(chain) != payload}
     async with asyncio.TaskGroup() as tasks:
         for chain in changed:

@@ -20,7 +20,7 @@ VERSION = 1
 BATCH_INBOX = "0xff00000000000000000000000000000000000901"
 """Where superbatches are sent on L1: an address without code, as in the OP Stack."""
 MAX_BYTES = 120_000
-"""A superbatch stays below the pools' limit for one transaction (128 KiB)."""
+"""A superbatch stays below the pools' limit for one transaction (128 KiB), unless a single slot exceeds it by itself."""
 MAX_INFLATED_BYTES = 64 * 1024 * 1024
 """Decompression stops here: garbage in the inbox must not exhaust a verifier."""
 

@@ -6,7 +6,7 @@ memory and an event loop with a virtual clock.
 """
 
 import asyncio
-from collections.abc import Coroutine, Iterable, Sequence
+from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
 from functools import lru_cache
@@ -127,11 +127,6 @@ def run_bundle(states: dict[int, ToyState], legs: Sequence[Transaction]) -> Bund
     if "gap" in statuses:
         return BundleOutcome("defer")
     return BundleOutcome("abort", next(i for i, status in enumerate(statuses) if status != "success"))
-
-
-def run_all(states: dict[int, ToyState], sent: Iterable[Transaction]) -> list[Status]:
-    """Run transactions one by one, each on its rollup."""
-    return [states[leg.chain_id].run(leg) for leg in sent]
 
 
 class MemoryJournal(Journal):

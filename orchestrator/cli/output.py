@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import sys
-import time
 from collections.abc import Callable, Coroutine, Iterator
 from typing import Annotated, Any, TypeVar
 
@@ -85,13 +84,3 @@ def progress_lines() -> Callable[[str, Any, float], None]:
         err.print(f"[dim]{seconds:6.2f} s[/dim]  {node}: {state}")
 
     return tell
-
-
-class Stopwatch:
-    """Seconds since it was made, for people who wait."""
-
-    def __init__(self) -> None:
-        self._began = time.monotonic()
-
-    def __str__(self) -> str:
-        return f"{time.monotonic() - self._began:.2f} s"

@@ -217,7 +217,7 @@ def _print_result(document: dict[str, Any]) -> None:
                 premium,
             )
         out.print(table)
-    if document["outcome"] == "committed":
+    if document["payoffs"]:
         out.print(
             f"  net premium {_usd(document['net_premium'])}  max loss {_usd(document['max_loss'])}"
             f"  max gain {_usd(document['max_gain'])} USD"

@@ -59,9 +59,9 @@ class StrategyResult:
     reason: str | None = None
     """Why it was aborted, or why its end isn't known."""
     profile: Profile | None = None
-    """Net premium, extremes and break-evens; None unless committed."""
+    """Net premium, extremes and break-evens; None unless committed and read."""
     payoffs: tuple[tuple[int, int], ...] = ()
-    """(settlement price, payoff without premium), 1e-6 USD; empty unless committed."""
+    """(settlement price, payoff without premium), 1e-6 USD; empty unless committed and read."""
     latency_ms: Mapping[str, float] = field(default_factory=dict)
     """By stage."""
     critical_path: tuple[Mapping[str, Any], ...] = ()
@@ -137,6 +137,21 @@ def not_committed(
         strategy=resolved.strategy.name,
         bundle_hash=resolved.bundle_hash,
         legs=tuple(LegOutcome(placed, digest, status) for placed, digest in pairs),
+        reason=reason,
+        latency_ms=latency_ms or {},
+    )
+
+
+def committed_unread(
+    resolved: ResolvedStrategy, reason: str, latency_ms: Mapping[str, float] | None = None
+) -> StrategyResult:
+    """The result of a bundle that was decided to take effect, while a rollup can't show its receipts yet."""
+    pairs = zip(resolved.legs, resolved.transaction_hashes, strict=True)
+    return StrategyResult(
+        outcome="committed",
+        strategy=resolved.strategy.name,
+        bundle_hash=resolved.bundle_hash,
+        legs=tuple(LegOutcome(placed, digest, "unknown") for placed, digest in pairs),
         reason=reason,
         latency_ms=latency_ms or {},
     )
