@@ -1,6 +1,6 @@
-"""The L1 node: ``python -m bridge.l1.node`` turns itself into anvil (``exec``), from genesis or from what its last life saved.
+"""The L1 node: ``python -m bridge.l1.node`` turns itself into anvil (``exec``), from its genesis file or from what its last life saved.
 
-anvil writes its state every few seconds and on a graceful stop. An L1 that is killed therefore comes back up to that much
+anvil writes its state every second and on a graceful stop. An L1 that is killed therefore comes back up to that much
 older, which to everybody else looks like a reorganisation: the publisher sees its nonce go back and sends the missing
 superbatches again. A state file torn by the kill falls back to the one that the life before started from.
 """
@@ -15,7 +15,7 @@ import orjson
 
 from bridge.wire.configuration import read_configuration
 
-SAVE_SECONDS = 2
+SAVE_SECONDS = 1
 """Between two saves of the state."""
 GAS_LIMIT = 30_000_000
 """Of every block."""
@@ -23,6 +23,8 @@ GENESIS_BASE_FEE = 10**9
 """Wei per gas."""
 HISTORY_STATES = 256
 """Blocks whose state is served."""
+EPOCH_SLOTS = 4
+"""Blocks of an epoch: `safe` is one epoch behind the head, `finalized` two."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,8 +35,8 @@ class Config:
     port: int
     chain_id: int
     block_time_s: float
-    funded: dict[str, str]
-    """Balance (wei, hexadecimal) of each account that starts with one, by lower-case address."""
+    genesis: str
+    """Path of the genesis file, in geth's format; only its accounts count."""
     data_dir: str
 
     @classmethod
@@ -58,13 +60,20 @@ def command(config: Config) -> list[str]:
     argv += ["--block-time", f"{config.block_time_s:g}", "--accounts", "0", "--quiet"]
     argv += ["--cache-path", str(data / "states"), "--max-persisted-states", str(HISTORY_STATES)]
     argv += ["--gas-limit", str(GAS_LIMIT), "--block-base-fee-per-gas", str(GENESIS_BASE_FEE)]
-    return [*argv, "--state", str(_state_file(data, config.funded)), "--state-interval", str(SAVE_SECONDS)]
+    argv += ["--slots-in-an-epoch", str(EPOCH_SLOTS)]
+    return [
+        *argv,
+        "--state",
+        str(_state_file(data, Path(config.genesis))),
+        "--state-interval",
+        str(SAVE_SECONDS),
+    ]
 
 
-def _state_file(data: Path, funded: dict[str, str]) -> Path:
+def _state_file(data: Path, genesis: Path) -> Path:
     """The file that anvil loads and saves to, whole: the last one, else the one before, else the first."""
     current, kept = data / "state.json", data / "state.kept.json"
-    content = _whole(current) or _whole(kept) or _first_state(funded)
+    content = _whole(current) or _whole(kept) or _first_state(genesis)
     for path in (kept, current):
         temporary = path.with_suffix(".tmp")
         temporary.write_bytes(content)
@@ -81,10 +90,15 @@ def _whole(path: Path) -> bytes | None:
     return content
 
 
-def _first_state(funded: dict[str, str]) -> bytes:
+def _first_state(genesis: Path) -> bytes:
     accounts = {
-        address: {"nonce": 0, "balance": balance, "code": "0x", "storage": {}}
-        for address, balance in funded.items()
+        address: {
+            "nonce": int(account.get("nonce", "0x0"), 16),
+            "balance": account["balance"],
+            "code": account.get("code", "0x"),
+            "storage": account.get("storage", {}),
+        }
+        for address, account in orjson.loads(genesis.read_bytes())["alloc"].items()
     }
     return orjson.dumps(
         {"block": None, "accounts": accounts, "best_block_number": None, "blocks": [], "transactions": []}

@@ -19,11 +19,21 @@ from bridge.wire.keccak import from_hex, keccak256, to_hex
 from bridge.wire.signing import UnsignedTransaction
 from bridge.wire.system import close_guard, open_guard
 from orchestrator.market.board import Quote, Terms
-from orchestrator.market.genesis import build_genesis, genesis_bytes
+from orchestrator.market.genesis import build_genesis
 from orchestrator.market.scratch import scratch_anvil
 from orchestrator.market.units import symbol_bytes
 from orchestrator.market.wallet import MAX_FEE, PRIORITY_FEE, Wallet
-from orchestrator.topology.plan import Account, L1Plan, MarketPlan, MessagingPlan, Plan, RollupPlan
+from orchestrator.settlement.geth_genesis import genesis_bytes
+from orchestrator.topology.accounts import ROLES, challenger_of, proposer_of
+from orchestrator.topology.plan import (
+    Account,
+    L1Plan,
+    MarketPlan,
+    MessagingPlan,
+    Plan,
+    RollupPlan,
+    SettlementPlan,
+)
 
 EXAMPLE_MARKET = MarketPlan(
     underlying="ETH",
@@ -53,15 +63,24 @@ def example_plan(
         name="example",
         seed=0,
         runtime="process",
-        l1=L1Plan(chain_id=900, block_time_s=1.0),
+        l1=L1Plan(chain_id=900, block_time_s=1.0, confirmations=2),
         rollups=tuple(
-            RollupPlan(name, 901 + index, "evm", 30_000_000, 1.0, dev_methods=True)
+            RollupPlan(
+                name=name,
+                chain_id=901 + index,
+                engine="evm",
+                block_gas_limit=30_000_000,
+                block_time_s=1.0,
+                dev_methods=True,
+                data_availability="calldata",
+                settlement=SettlementPlan(challenge_period_s=5, proposal_interval=10),
+            )
             for index, name in enumerate(rollups)
         ),
-        messaging=MessagingPlan("shared-sequencer", 0.2, 1_000, 1.0),
+        messaging=MessagingPlan("shared-sequencer", 0.2, 1_000, 1.0, sequencing_window=60),
         market=market,
         users=tuple(example_account(f"user-{index}") for index in range(users)),
-        roles=tuple(example_account(name) for name in ("sequencer", "maker", "deployer")),
+        roles=tuple(example_account(name) for name in (*ROLES, *map(proposer_of, rollups), *map(challenger_of, rollups))),
     )
 
 

@@ -6,30 +6,41 @@ from pathlib import Path
 
 import pytest
 
-from bridge.contracts.addresses import BUNDLE_GUARD, CASH_TOKEN, OPTIONS_MARKET, PRICE_ORACLE
+from bridge.contracts.addresses import (
+    BUNDLE_GUARD,
+    CASH_TOKEN,
+    OPTIONS_MARKET,
+    PREDEPLOYS,
+    PREINSTALLS,
+    PRICE_ORACLE,
+)
 from bridge.contracts.artifacts import artifact
-from orchestrator.market import genesis as building
 from orchestrator.market.board import Quote, Terms
 from orchestrator.market.errors import GenesisError
 from orchestrator.market.genesis import (
-    ACCOUNT_BALANCE,
-    GENESIS_TIME,
     MAKER_CASH,
     USER_CASH,
     USER_WALLET_CASH,
-    build_alloc,
+    build_geneses,
     build_genesis,
-    genesis_bytes,
 )
 from orchestrator.market.testing import EXAMPLE_MARKET, example_plan, market_chain
 from orchestrator.market.units import symbol_bytes
-from orchestrator.topology.plan import Plan
+from orchestrator.settlement import recipes
+from orchestrator.settlement.funding import ACCOUNT_BALANCE
+from orchestrator.settlement.geth_genesis import GENESIS_TIME, genesis_bytes
+from orchestrator.settlement.l2 import REMOTES, implementation_of
+from orchestrator.topology.plan import Account, Plan
 
 NO_BUNDLE = b"\0" * 32
 
 
 async def _bytes(plan: Plan, cache: Path) -> list[bytes]:
     return [genesis_bytes(await build_genesis(plan, rollup, cache)) for rollup in plan.rollups]
+
+
+def _roles_with(plan: Plan, other: Account) -> tuple[Account, ...]:
+    return tuple(other if role.name == other.name else role for role in plan.roles)
 
 
 def _entries(cache: Path, pattern: str = "genesis-*.json") -> list[Path]:
@@ -46,18 +57,29 @@ async def test_equal_plans_give_equal_bytes_whether_built_or_cached(tmp_path: Pa
 async def test_one_scratch_build_serves_all_rollups_of_a_plan(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """After the first rollup nothing runs any more, though the rollups' identities differ."""
+    """After the first rollup nothing runs any more; states differ only where predeploys name the rollup's contracts on L1."""
     plan = example_plan(("alpha", "beta", "gamma"))
     first = await build_genesis(plan, plan.rollups[0], tmp_path)
 
     def refuse(*_: object) -> None:
         pytest.fail("a second scratch engine was started")
 
-    monkeypatch.setattr(building, "scratch_anvil", refuse)
-    for rollup in plan.rollups[1:]:
-        genesis = await build_genesis(plan, rollup, tmp_path)
+    monkeypatch.setattr(recipes, "scratch_anvil", refuse)
+    speaking = {PREDEPLOYS[name] for name in REMOTES}
+    for name, genesis in (await build_geneses(plan, tmp_path)).items():
+        rollup = next(rollup for rollup in plan.rollups if rollup.name == name)
+        assert genesis == await build_genesis(plan, rollup, tmp_path)
         assert genesis["config"]["chainId"] == rollup.chain_id
-        assert genesis["alloc"] == first["alloc"]
+        changed = {key for key, value in genesis["alloc"].items() if value != first["alloc"][key]}
+        assert changed == (set() if rollup is plan.rollups[0] else speaking)
+
+
+async def test_adding_a_rollup_changes_no_other(tmp_path: Path) -> None:
+    """The genesis of a rollup is the same whatever rollups there are beside it."""
+    one, two = example_plan(), example_plan(("beta", "alpha"))
+    two = replace(two, rollups=(two.rollups[0], one.rollups[0]))
+    alone = await build_genesis(one, one.rollups[0], tmp_path)
+    assert alone == await build_genesis(two, two.rollups[1], tmp_path)
 
 
 async def test_whatever_goes_in_changes_what_comes_out(tmp_path: Path) -> None:
@@ -68,7 +90,8 @@ async def test_whatever_goes_in_changes_what_comes_out(tmp_path: Path) -> None:
         replace(plan, market=replace(EXAMPLE_MARKET, price_cap=9_000.0)),
         replace(plan, market=replace(EXAMPLE_MARKET, spot=2_001.0)),
         example_plan(users=4),
-        replace(plan, roles=(plan.roles[0], replace(plan.users[0], name="maker"), plan.roles[2])),
+        replace(plan, roles=_roles_with(plan, replace(plan.users[0], name="maker"))),
+        replace(plan, roles=_roles_with(plan, replace(plan.users[0], name="deployer"))),
     ]
     built = [tuple(await _bytes(variant, tmp_path)) for variant in variants]
     assert len(variants) == len(set(built))
@@ -105,19 +128,22 @@ async def test_concurrent_builders_agree_and_leave_one_whole_entry(tmp_path: Pat
     assert len(_entries(tmp_path, "*")) == 1
 
 
-async def test_without_a_market_there_is_only_the_guard(tmp_path: Path) -> None:
-    """A plan without market has the bundle guard and funded accounts, and needs no scratch engine."""
+async def test_without_a_market_there_are_guard_and_predeploys(tmp_path: Path) -> None:
+    """A plan without market has the bundle guard, the OP Stack's predeploys, what tools expect, and funded accounts."""
     plan = example_plan(market=None)
-    alloc = await build_alloc(plan, tmp_path / "never-made")
-    people = {account.address for account in (*plan.users, *plan.roles)}
-    assert people | {BUNDLE_GUARD} == alloc.keys()
+    alloc = (await build_genesis(plan, plan.rollups[0], tmp_path))["alloc"]
+    people = {account.address.lower() for account in (*plan.users, *plan.roles)}
+    people -= {plan.role(f"alpha-{role}").address.lower() for role in ("proposer", "challenger")}
+    code = {*PREDEPLOYS.values(), *map(implementation_of, PREDEPLOYS)}
+    assert people | code | {BUNDLE_GUARD} | set(PREINSTALLS.values()) == alloc.keys()
     assert {alloc[person]["balance"] for person in people} == {hex(ACCOUNT_BALANCE)}
-    assert not (tmp_path / "never-made").exists()
+    assert {"0x0"} == {alloc[contract]["balance"] for contract in alloc.keys() - people}
 
 
 async def test_the_code_is_the_compiled_code_with_immutables_filled_in(tmp_path: Path) -> None:
     """Running the constructors at their predeploy addresses gives exactly the artifacts' runtime code."""
-    alloc = await build_alloc(example_plan(), tmp_path)
+    plan = example_plan()
+    alloc = (await build_genesis(plan, plan.rollups[0], tmp_path))["alloc"]
     for name, address in (
         ("CashToken", CASH_TOKEN),
         ("PriceOracle", PRICE_ORACLE),
