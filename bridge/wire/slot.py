@@ -35,19 +35,43 @@ class BundlePart:
 
 
 @dataclass(frozen=True, slots=True)
+class Origin:
+    """The L1 block that an L2 block belongs to: its epoch."""
+
+    number: int
+    hash: str
+
+
+NO_ORIGIN = Origin(0, "0x" + "00" * 32)
+"""Of blocks that no L1 stands behind: those of an engine tried alone."""
+
+
+@dataclass(frozen=True, slots=True)
 class Payload:
-    """What one rollup executes in one slot: transactions first, then bundles in global order."""
+    """What one rollup executes in one slot: deposits first, then transactions, then bundles in global order."""
 
     timestamp: int
     """Unix seconds."""
     transactions: tuple[str, ...]
     bundles: tuple[BundlePart, ...]
+    origin: Origin = NO_ORIGIN
+    sequence: int = 0
+    """Blocks of the same epoch before this one."""
+    deposits: tuple[str, ...] = ()
+    """What follows from the origin: the L1-attributes transaction and, in the epoch's first block, its user deposits. Not on L1 again."""
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> "Payload":
         """Inverse of ``orjson.dumps``."""
         parts = (BundlePart(p["bundle"], tuple(p["legs"]), tuple(p["transactions"])) for p in data["bundles"])
-        return cls(data["timestamp"], tuple(data["transactions"]), tuple(parts))
+        return cls(
+            data["timestamp"],
+            tuple(data["transactions"]),
+            tuple(parts),
+            Origin(**data["origin"]),
+            data["sequence"],
+            tuple(data["deposits"]),
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +152,7 @@ def slot_items(slot: Slot) -> list[Any]:
                 block.number,
                 from_hex(block.hash, 32),
                 from_hex(block.state_root, 32),
+                [block.payload.origin.number, from_hex(block.payload.origin.hash, 32)],
                 [from_hex(raw) for raw in block.payload.transactions],
                 [
                     [from_hex(part.bundle, 32), list(part.legs), [from_hex(raw) for raw in part.transactions]]
@@ -140,7 +165,7 @@ def slot_items(slot: Slot) -> list[Any]:
 
 
 def slot_from_items(item: rlp.Item) -> Slot:
-    """Inverse of :func:`slot_items`; decisions and causes are not on L1.
+    """Inverse of :func:`slot_items`; decisions and causes are not on L1, and what follows from an origin is filled in by derivation.
 
     Raises:
         Malformed: the structure is not a slot.
@@ -165,7 +190,7 @@ def slot_hash(slot: Slot) -> str:
 
 def block_transactions(payload: Payload, number: int) -> list[bytes]:
     """Everything a rollup executes in block ``number``, system transactions included: the builder's and the verifier's rule."""
-    transactions = [from_hex(raw) for raw in payload.transactions]
+    transactions = [from_hex(raw) for raw in (*payload.deposits, *payload.transactions)]
     for index, part in enumerate(payload.bundles):
         transactions.append(open_guard(number, index, from_hex(part.bundle, 32)))
         transactions += [from_hex(raw) for raw in part.transactions]
@@ -175,7 +200,8 @@ def block_transactions(payload: Payload, number: int) -> list[bytes]:
 
 
 def _block_from_items(item: rlp.Item, timestamp: int) -> Block:
-    chain_id, number, digest, root, transactions, parts = rlp.items(item, 6)
+    chain_id, number, digest, root, origin, transactions, parts = rlp.items(item, 7)
+    l1_number, l1_hash = rlp.items(origin, 2)
     return Block(
         rlp.integer(chain_id),
         rlp.integer(number),
@@ -185,6 +211,7 @@ def _block_from_items(item: rlp.Item, timestamp: int) -> Block:
             timestamp,
             tuple(to_hex(rlp.string(raw)) for raw in rlp.items(transactions)),
             tuple(_part_from_items(part) for part in rlp.items(parts)),
+            Origin(rlp.integer(l1_number), to_hex(rlp.string(l1_hash, (32,)))),
         ),
     )
 

@@ -1,4 +1,4 @@
-"""The closed vocabulary of message stages.
+"""The closed vocabulary of stages in the life of bundles and messages.
 
 One word per thing: these names are journal events, metric labels, report rows and, where a stage has code of
 its own, modules. A trace reads like the design.
@@ -8,7 +8,7 @@ from enum import StrEnum
 
 
 class Stage(StrEnum):
-    """A stage in the life of an atomic bundle on the shared-sequencer path, in order."""
+    """A stage in the life of an atomic bundle on the shared-sequencer path, or of a message over the L1 bridge, in order."""
 
     SUBMITTED = "bundle.submitted"
     """The client sent the bundle (its own clock), or, for foreign clients, the sequencer received it."""
@@ -33,6 +33,29 @@ class Stage(StrEnum):
     SETTLED = "bundle.settled"
     """The outputs that cover the bundle are final on L1 (needs the L1 bridge)."""
 
+    MESSAGE_SUBMITTED = "message.submitted"
+    """The client sent the transaction that sends the message (its own clock)."""
+    MESSAGE_SENT = "message.sent"
+    """The message is in a block of the rollup that it comes from."""
+    MESSAGE_BATCHED = "message.batched"
+    """L1 holds the block."""
+    MESSAGE_PROPOSED = "message.proposed"
+    """An output root on L1 covers the block."""
+    MESSAGE_PROVEN = "message.proven"
+    """L1's portal accepted a proof that the message is in the state behind the output root."""
+    MESSAGE_FINALIZED = "message.finalized"
+    """The challenge period is over, and the portal called the message's target on L1."""
+    MESSAGE_DEPOSITED = "message.deposited"
+    """L1 passed the message on, as a deposit for the rollup that it goes to."""
+    MESSAGE_EXECUTED = "message.executed"
+    """The message's call succeeded on the rollup that it goes to."""
+    MESSAGE_FAILED = "message.failed"
+    """The call failed there; it may be tried again while the message is valid."""
+    MESSAGE_REFUNDED = "message.refunded"
+    """The message expired without being executed, and its sender has the value back."""
 
-BUNDLE_STAGES: tuple[Stage, ...] = tuple(Stage)
+
+BUNDLE_STAGES: tuple[Stage, ...] = tuple(stage for stage in Stage if not stage.startswith("message."))
 """Every stage of the shared-sequencer path, in the order in which a bundle meets them."""
+MESSAGE_STAGES: tuple[Stage, ...] = tuple(stage for stage in Stage if stage.startswith("message."))
+"""Every stage of the way over the L1 bridge, in the order in which a message meets them."""

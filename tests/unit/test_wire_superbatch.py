@@ -1,20 +1,23 @@
 """Slots and superbatches: round trips, and everything that a stranger may put into the inbox."""
 
 import zlib
+from dataclasses import replace
 from typing import Any
 
 import orjson
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from bridge.wire import rlp, superbatch
 from bridge.wire.errors import Malformed
 from bridge.wire.keccak import keccak256, to_hex
 from bridge.wire.slot import (
+    GENESIS_PARENT,
     Block,
     BundlePart,
     Decision,
+    Origin,
     Payload,
     Slot,
     block_transactions,
@@ -25,6 +28,8 @@ from bridge.wire.slot import (
 from bridge.wire.superbatch import Superbatch, decode_superbatch, encode_superbatch, superbatch_hash
 from bridge.wire.system import BUNDLE_GUARD, DEPOSITOR_PREFIX
 
+EMPTY = encode_superbatch(0, GENESIS_PARENT, 1, ())
+"""A well-formed one."""
 HASHES = st.binary(min_size=32, max_size=32).map(to_hex)
 RAWS = st.binary(max_size=40).map(to_hex)
 NUMBERS = st.integers(0, 2**64 - 1)
@@ -46,7 +51,12 @@ def slots(draw: st.DrawFn) -> Slot:
             draw(HASHES),
             draw(HASHES),
             Payload(
-                timestamp, tuple(draw(st.lists(RAWS, max_size=3))), tuple(draw(st.lists(PARTS, max_size=3)))
+                timestamp,
+                tuple(draw(st.lists(RAWS, max_size=3))),
+                tuple(draw(st.lists(PARTS, max_size=3))),
+                draw(st.builds(Origin, NUMBERS, HASHES)),
+                draw(NUMBERS),
+                tuple(draw(st.lists(RAWS, max_size=2))),
             ),
         )
         for _ in range(draw(st.integers(0, 3)))
@@ -57,7 +67,9 @@ def slots(draw: st.DrawFn) -> Slot:
 
 
 def _on_l1(slot: Slot) -> Slot:
-    return Slot(slot.term, slot.number, slot.parent, slot.timestamp, slot.blocks, (), {})
+    """What L1 holds: no decisions, and nothing that follows from an origin."""
+    blocks = tuple(replace(b, payload=replace(b.payload, sequence=0, deposits=())) for b in slot.blocks)
+    return Slot(slot.term, slot.number, slot.parent, slot.timestamp, blocks, (), {})
 
 
 @given(slots())
@@ -69,9 +81,9 @@ def test_a_slot_survives_the_log_and_l1(slot: Slot) -> None:
     assert slot_hash(slot) == slot_hash(derived)
 
 
-@given(slots(), st.sampled_from(["term", "number", "parent", "timestamp", "blocks"]))
+@given(slots(), st.sampled_from(["term", "number", "parent", "timestamp", "blocks", "origin"]))
 def test_the_slot_hash_covers_what_l1_holds(slot: Slot, member: str) -> None:
-    """Term, number, parent, time and blocks are bound; decisions and causes are not (L1 doesn't have them)."""
+    """Term, number, parent, time and blocks with their origins are bound; decisions, causes and deposits are not on L1."""
     changed = {field: getattr(slot, field) for field in Slot.__slots__}
     match member:
         case "parent":
@@ -81,6 +93,12 @@ def test_the_slot_hash_covers_what_l1_holds(slot: Slot, member: str) -> None:
                 *slot.blocks,
                 Block(1, 1, "0x" + "00" * 32, "0x" + "00" * 32, Payload(0, (), ())),
             )
+        case "origin":
+            assume(slot.blocks)
+            first = slot.blocks[0]
+            other = replace(first.payload.origin, number=first.payload.origin.number ^ 1)
+            moved = replace(first, payload=replace(first.payload, origin=other))
+            changed["blocks"] = (moved, *slot.blocks[1:])
         case _:
             changed[member] = changed[member] + 1
     assert slot_hash(slot) != slot_hash(Slot(**changed))
@@ -129,9 +147,12 @@ def test_well_compressed_garbage_is_malformed(garbage: Any) -> None:
         decode_superbatch(bytes([superbatch.VERSION]) + zlib.compress(rlp.encode(garbage)))
 
 
-@pytest.mark.parametrize("data", [b"", b"\x00", b"\x02" + zlib.compress(b"\xc0"), b"\x01", b"\x01garbage"])
+@pytest.mark.parametrize(
+    "data", [b"", b"\x00", b"\x01" + EMPTY[1:], b"\x03" + EMPTY[1:], EMPTY[:1], EMPTY[:1] + b"garbage"]
+)
 def test_unknown_versions_and_no_zlib_are_malformed(data: bytes) -> None:
-    """The version byte comes first, and what follows must inflate."""
+    """The version byte comes first (version 1 knew no origins), and what follows must inflate."""
+    assert () == decode_superbatch(EMPTY).slots
     with pytest.raises(Malformed):
         decode_superbatch(data)
 
@@ -157,13 +178,14 @@ def test_a_decompression_bomb_is_refused(monkeypatch: pytest.MonkeyPatch) -> Non
     )
 )
 def test_system_transactions_follow_from_the_payload_alone(payload: Payload) -> None:
-    """One opening before each bundle's legs, one closing after the last, none without bundles; each from a sender of its own."""
+    """Deposits come first; one opening before each bundle's legs, one closing after the last, each from a sender of its own."""
     executed = block_transactions(payload, 7)
+    deposits = len(payload.deposits)
+    assert [bytes.fromhex(raw[2:]) for raw in payload.deposits] == executed[:deposits]
     system = [raw for raw in executed if raw[:1] == b"\x7e" and len(raw) > 60]
     count = len(payload.bundles)
-    assert len(payload.transactions) + sum(len(p.transactions) for p in payload.bundles) + count + (
-        count > 0
-    ) == len(executed)
+    legs = sum(len(part.transactions) for part in payload.bundles)
+    assert deposits + len(payload.transactions) + legs + count + (count > 0) == len(executed)
     decoded = [rlp.items(rlp.decode(raw[1:]), 8) for raw in system]
     senders = [rlp.string(members[1], (20,)) for members in decoded]
     assert len(set(senders)) == len(senders) == count + (count > 0)
