@@ -1,4 +1,4 @@
-"""Talking to a running devnet: chains, the sequencer, and web3 objects on them."""
+"""Talking to a running devnet: chains, sequencers, and web3 objects on them."""
 
 import contextlib
 from collections.abc import Mapping, Sequence
@@ -87,16 +87,28 @@ class ChainHandle:
 
 
 @dataclass(frozen=True)
-class SequencerHandle:
-    """The shared sequencer's JSON-RPC."""
+class ServiceHandle:
+    """The JSON-RPC of a node that is no chain, such as the relayer."""
 
+    name: str
+    """Of its node."""
     http: str
     client: Client
 
     async def rpc(self, method: str, *params: Any) -> Any:
         """One JSON-RPC call; raises as :meth:`ChainHandle.rpc`."""
-        with translated("sequencer"):
+        with translated(self.name):
             return await self.client.call(method, *params)
+
+    async def status(self) -> Mapping[str, Any]:
+        """What the node says of itself; a sequencer: term, slots, and the state of each rollup."""
+        status: Mapping[str, Any] = await self.rpc("rollnet_status")
+        return status
+
+
+@dataclass(frozen=True)
+class SequencerHandle(ServiceHandle):
+    """A sequencer's JSON-RPC."""
 
     async def send_bundle(
         self, transactions: Sequence[bytes], max_timestamp: int, salt: bytes, cause: str | None = None
@@ -120,11 +132,6 @@ class SequencerHandle:
     async def bundle(self, bundle_hash: str) -> Mapping[str, Any] | None:
         """Status of a bundle or transaction; None if it was never acknowledged."""
         status: Mapping[str, Any] | None = await self.rpc("rollnet_getStatus", bundle_hash)
-        return status
-
-    async def status(self) -> Mapping[str, Any]:
-        """Term, slots, and the state of each rollup."""
-        status: Mapping[str, Any] = await self.rpc("rollnet_status")
         return status
 
 

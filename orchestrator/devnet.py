@@ -11,101 +11,38 @@ The same object stands for a devnet of this process (``launch``) and for one tha
 way to its nodes' lifecycle differs. Leaving the ``async with`` of ``launch`` takes everything down, also on errors and Ctrl-C.
 """
 
+import asyncio
 import contextlib
 import os
 import secrets
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import orjson
 
 from bridge.wire.journal import Journal
 from bridge.wire.jsonrpc import Client
-from orchestrator.chains import ChainHandle, SequencerHandle
+from orchestrator.chains import ChainHandle, ChainUnreachable, SequencerHandle, ServiceHandle
 from orchestrator.errors import RollnetError
 from orchestrator.execution import LIFETIME_S, Execution
-from orchestrator.nodes import L1, SEQUENCER
+from orchestrator.node_handles import NodeHandle, Nodes
 from orchestrator.registry import find_devnet
 from orchestrator.rundir import RunDirectory
-from orchestrator.runtimes.base import NodeStatus
 from orchestrator.runtimes.control import ControlClient
-from orchestrator.runtimes.process import ProcessRuntime
 from orchestrator.runtimes.startup import Progress
 from orchestrator.strategies.model import Strategy
 from orchestrator.strategies.result import StrategyResult
-from orchestrator.topology.plan import Account, Plan
+from orchestrator.topology.names import L1, RELAYER, SEQUENCER
+from orchestrator.topology.plan import SHARED_SEQUENCER, Account, Plan
 from orchestrator.topology.plan_json import plan_from_dict
+from orchestrator.topology.sequencing import sequencing_sets, sets_of
 
 ANSWER_S = 10.0
 """Longest wait for a chain's answer, seconds."""
 WAIT_S = 35.0
-"""The same for the sequencer, which may be asked to wait for a bundle's end for 30 s."""
-
-
-class Nodes(Protocol):
-    """The lifecycle of a devnet's nodes, wherever they run."""
-
-    async def operate(self, operation: str, node: str) -> NodeStatus:
-        """Do one of ``start stop kill pause resume restart``."""
-
-    async def logs(self, node: str, lines: int = 50) -> tuple[str, ...]:
-        """The last lines of a node's log."""
-
-
-@dataclass(frozen=True)
-class LocalNodes:
-    """Nodes that this process runs."""
-
-    runtime: ProcessRuntime
-
-    async def operate(self, operation: str, node: str) -> NodeStatus:
-        """Straight to the runtime."""
-        await getattr(self.runtime, operation)(node)
-        return next(status for status in self.runtime.status() if status.name == node)
-
-    async def logs(self, node: str, lines: int = 50) -> tuple[str, ...]:
-        """The last lines of a node's log."""
-        return self.runtime.logs(node, lines)
-
-
-@dataclass(frozen=True)
-class NodeHandle:
-    """One node's lifecycle; every operation is noted in the journal, so that reports can show it."""
-
-    name: str
-    nodes: Nodes
-    journal: Journal
-
-    async def kill(self) -> NodeStatus:
-        """End it with SIGKILL, with everything in it."""
-        return await self._operate("kill")
-
-    async def stop(self) -> NodeStatus:
-        """End it politely."""
-        return await self._operate("stop")
-
-    async def pause(self) -> NodeStatus:
-        """Freeze it."""
-        return await self._operate("pause")
-
-    async def resume(self) -> NodeStatus:
-        """Thaw it."""
-        return await self._operate("resume")
-
-    async def restart(self) -> NodeStatus:
-        """Bring it back (after a kill) or stop and start it; returns when it is ready."""
-        return await self._operate("restart")
-
-    async def logs(self, lines: int = 50) -> tuple[str, ...]:
-        """The last lines of its log."""
-        return await self.nodes.logs(self.name, lines)
-
-    async def _operate(self, operation: str) -> NodeStatus:
-        status = await self.nodes.operate(operation, self.name)
-        self.journal.emit(f"fault.{operation}", node=self.name, state=status.state.value, boot=status.boot)
-        return status
+"""The same for a sequencer, which may be asked to wait for a bundle's end for 30 s."""
 
 
 @dataclass(frozen=True)
@@ -118,7 +55,10 @@ class Devnet:
     """Where everything about this run lies."""
     nodes: Nodes
     l1: ChainHandle
-    sequencer: SequencerHandle
+    sequencers: Mapping[str, SequencerHandle]
+    """By the name of the node; in mode ``shared-sequencer`` there is one."""
+    relayer: ServiceHandle
+    """Proves and finalizes on L1 what leaves the rollups."""
     rollups: Mapping[str, ChainHandle]
     journal: Journal
     """This client's own journal."""
@@ -172,7 +112,8 @@ class Devnet:
         plan = plan_from_dict(orjson.loads(run.plan.read_bytes()))
         urls = {
             L1: described["endpoints"]["l1"]["http"],
-            SEQUENCER: described["endpoints"]["sequencer"]["http"],
+            RELAYER: described["endpoints"]["relayer"]["http"],
+            **{node: found["http"] for node, found in described["endpoints"]["sequencers"].items()},
             **{rollup: found["http"] for rollup, found in described["endpoints"]["rollups"].items()},
         }
         net = connect(entry.name, plan, run, control, urls.__getitem__, described["ready_s"])
@@ -191,9 +132,58 @@ class Devnet:
             raise RollnetError(f"no rollup {name!r} in {self.name}", f"there are: {', '.join(self.rollups)}")
         return self.rollups[name]
 
+    @property
+    def sequencer(self) -> SequencerHandle:
+        """The sequencer that all rollups share.
+
+        Raises:
+            RollnetError: they share none.
+        """
+        if self.plan.messaging.mode != SHARED_SEQUENCER:
+            raise RollnetError(
+                f"{self.name} has no shared sequencer: its messaging mode is {self.plan.messaging.mode}, "
+                "so there is one for each rollup",
+                f"ask for the sequencer of one: {', '.join(self.sequencers)}",
+            )
+        return self.sequencers[SEQUENCER]
+
+    def sequencer_of(self, rollup: str) -> SequencerHandle:
+        """The sequencer that orders a rollup.
+
+        Raises:
+            RollnetError: there is no rollup of this name.
+        """
+        (ordering,) = sets_of(self.plan, [self.rollup(rollup).name])
+        return self.sequencers[ordering.node]
+
     def node(self, name: str) -> NodeHandle:
-        """A node by its name: ``l1``, ``sequencer``, ``maker`` or a rollup's."""
+        """A node by its name: ``l1``, ``sequencer``, ``relayer``, ``maker``, a rollup's, or ``<rollup>-sequencer``."""
         return NodeHandle(name, self.nodes, self.journal)
+
+    async def bundle(self, digest: str) -> Mapping[str, Any] | None:
+        """What became of a bundle or transaction; None if no sequencer ever acknowledged it.
+
+        Raises:
+            ChainUnreachable: none of those that answer knows it, and one does not answer.
+        """
+        silent: ChainUnreachable | None = None
+        asked = [asyncio.create_task(one.bundle(digest)) for one in self.sequencers.values()]
+        try:
+            for answer in asyncio.as_completed(asked):
+                try:
+                    found = await answer
+                except ChainUnreachable as exc:
+                    silent = exc
+                    continue
+                if found is not None:
+                    return found
+        finally:
+            for task in asked:
+                task.cancel()
+            await asyncio.gather(*asked, return_exceptions=True)
+        if silent is not None:
+            raise silent
+        return None
 
     @property
     def accounts(self) -> tuple[Account, ...]:
@@ -203,7 +193,7 @@ class Devnet:
     @property
     def execution(self) -> Execution:
         """Where strategies run; for those who want the steps one by one."""
-        return Execution(self.plan, self.directory.path, self.rollups, self.sequencer, self.journal)
+        return Execution(self.plan, self.directory.path, self.rollups, self.sequencers, self.journal)
 
     async def run(
         self,
@@ -226,14 +216,20 @@ class Devnet:
         )
 
     def describe(self) -> dict[str, Any]:
-        """The machine contract of ``rollnet up --json``."""
+        """The machine contract of ``rollnet up --json``.
+
+        ``endpoints.sequencer`` is there where all rollups share one.
+        """
+        sequencers = {name: {"http": sequencer.http} for name, sequencer in self.sequencers.items()}
         return {
             "name": self.name,
             "run_dir": str(self.directory.path),
             "ready_s": round(self.ready_s, 3),
             "endpoints": {
                 "l1": {"http": self.l1.http, "ws": self.l1.ws},
-                "sequencer": {"http": self.sequencer.http},
+                **({SEQUENCER: sequencers[SEQUENCER]} if SEQUENCER in sequencers else {}),
+                "sequencers": sequencers,
+                "relayer": {"http": self.relayer.http},
                 "rollups": {
                     name: {"chain_id": chain.chain_id, "http": chain.http, "ws": chain.ws}
                     for name, chain in self.rollups.items()
@@ -255,10 +251,10 @@ def connect(
     name: str, plan: Plan, run: RunDirectory, nodes: Nodes, url: Callable[[str], str], ready_s: float
 ) -> Devnet:
     """A handle on a devnet whose nodes' addresses ``url`` knows by name."""
-    clients = {
-        node: Client(url(node), timeout=WAIT_S if node == SEQUENCER else ANSWER_S)
-        for node in (L1, SEQUENCER, *(r.name for r in plan.rollups))
-    }
+    sequencers = [one.node for one in sequencing_sets(plan)]
+    clients = {node: Client(url(node), timeout=WAIT_S) for node in sequencers}
+    others = (L1, RELAYER, *(rollup.name for rollup in plan.rollups))
+    clients |= {node: Client(url(node), timeout=ANSWER_S) for node in others}
     client = f"client-{os.getpid()}-{secrets.token_hex(3)}"
     return Devnet(
         name=name,
@@ -266,7 +262,8 @@ def connect(
         directory=run,
         nodes=nodes,
         l1=ChainHandle(L1, plan.l1.chain_id, clients[L1].url, clients[L1]),
-        sequencer=SequencerHandle(clients[SEQUENCER].url, clients[SEQUENCER]),
+        sequencers={node: SequencerHandle(node, clients[node].url, clients[node]) for node in sequencers},
+        relayer=ServiceHandle(RELAYER, clients[RELAYER].url, clients[RELAYER]),
         rollups={
             r.name: ChainHandle(r.name, r.chain_id, clients[r.name].url, clients[r.name])
             for r in plan.rollups

@@ -2,12 +2,14 @@
 
 The outcome is what the sequencer decided; while it is down the wait goes on, because an acknowledged bundle has an end. Only when
 the deadline and a grace after it have passed without an answer is the outcome ``unknown``.
+
+A bundle is atomic within the rollups of one sequencer: :func:`bundle_sequencer` is where that is decided.
 """
 
 import asyncio
 import secrets
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,7 +21,7 @@ from bridge.wire.stages import Stage
 from orchestrator.chains import ChainHandle, ChainReads, ChainUnreachable, SequencerHandle
 from orchestrator.errors import RollnetError
 from orchestrator.strategies.model import Strategy
-from orchestrator.strategies.resolve import ResolvedStrategy, resolve
+from orchestrator.strategies.resolve import ResolvedStrategy, place, resolve
 from orchestrator.strategies.result import (
     StrategyResult,
     committed,
@@ -28,6 +30,7 @@ from orchestrator.strategies.result import (
     revert_reason,
 )
 from orchestrator.topology.plan import Account, Plan
+from orchestrator.topology.sequencing import sets_of
 from orchestrator.tracing import analyse, load_trace
 from orchestrator.tracing.errors import TracingError
 
@@ -45,6 +48,30 @@ class NotAcknowledged(RollnetError):  # noqa: N818 - states what happened
     """The bundle was refused, or no answer came: nothing was promised."""
 
 
+class NeedsBridge(RollnetError):  # noqa: N818 - states what is so
+    """The legs lie on rollups of several sequencers: no bundle can hold them."""
+
+    exit_code = 2
+
+
+def bundle_sequencer(plan: Plan, rollups: Iterable[str]) -> str:
+    """The sequencer that can order legs on these rollups as one atomic bundle: its node's name.
+
+    Raises:
+        NeedsBridge: no single sequencer orders them all.
+    """
+    names = sorted(set(rollups))
+    sets = sets_of(plan, names)
+    if len(sets) != 1:
+        raise NeedsBridge(
+            f"legs on {', '.join(names)} can't be one atomic bundle: in messaging mode {plan.messaging.mode} "
+            "each rollup has its own sequencer",
+            "this needs execution: bridge, which is not available in this version; put all legs on one rollup, "
+            "or run a topology with messaging: {mode: shared-sequencer}",
+        )
+    return sets[0].node
+
+
 @dataclass(frozen=True, slots=True)
 class Execution:
     """Where strategies run."""
@@ -52,7 +79,8 @@ class Execution:
     plan: Plan
     run_dir: Path
     rollups: Mapping[str, ChainHandle]
-    sequencer: SequencerHandle
+    sequencers: Mapping[str, SequencerHandle]
+    """By the name of the node."""
     journal: Journal
     """The client's own journal."""
 
@@ -74,8 +102,10 @@ class Execution:
 
         Raises:
             ResolutionError: it does not fit this devnet.
+            NeedsBridge: its legs lie on rollups of several sequencers.
             RollnetError: a rollup that has to be read does not answer.
         """
+        bundle_sequencer(self.plan, (rollup.name for rollup in place(strategy, self.plan.rollups)))
         resolved = await resolve(
             strategy,
             self.plan,
@@ -97,13 +127,15 @@ class Execution:
 
         Raises:
             NotAcknowledged: it was refused, or no answer came (sending it again is safe).
+            NeedsBridge: its legs lie on rollups of several sequencers.
         """
+        sequencer = self._sequencer(resolved)
         digest = to_hex(resolved.bundle_hash)
         event = self.journal.emit(
             Stage.SUBMITTED, bundle_id=digest, legs=len(resolved.legs), strategy=resolved.strategy.name
         )
         try:
-            return await self.sequencer.send_bundle(
+            return await sequencer.send_bundle(
                 resolved.transactions, resolved.max_timestamp, resolved.salt, event
             )
         except RollnetError as exc:
@@ -113,7 +145,7 @@ class Execution:
     async def finish(self, resolved: ResolvedStrategy, *, prices: Sequence[int] = ()) -> StrategyResult:
         """Wait for the end of an acknowledged bundle and read its result."""
         digest = to_hex(resolved.bundle_hash)
-        status = await self._end_of(digest, resolved.max_timestamp + GRACE_S)
+        status = await self._end_of(self._sequencer(resolved), digest, resolved.max_timestamp + GRACE_S)
         if status is None or status["status"] == "pending":
             return not_committed(
                 resolved, "unknown", f"no answer about {digest}; ask again with `rollnet bundle {digest}`"
@@ -136,11 +168,16 @@ class Execution:
         latency, _ = await self._timing(digest)
         return not_committed(resolved, "aborted", self._reason(resolved, status), latency)
 
-    async def _end_of(self, digest: str, give_up: float) -> Mapping[str, Any] | None:
+    def _sequencer(self, resolved: ResolvedStrategy) -> SequencerHandle:
+        return self.sequencers[bundle_sequencer(self.plan, (leg.rollup for leg in resolved.legs))]
+
+    async def _end_of(
+        self, sequencer: SequencerHandle, digest: str, give_up: float
+    ) -> Mapping[str, Any] | None:
         status: Mapping[str, Any] | None = None
         while time.time() < give_up:
             try:
-                status = await self.sequencer.client.call("rollnet_waitForEnd", digest, 5.0)
+                status = await sequencer.client.call("rollnet_waitForEnd", digest, 5.0)
             except (PeerUnreachable, RpcError):
                 await asyncio.sleep(RETRY_S)
                 continue

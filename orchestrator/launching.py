@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import os
 import time
+from collections import deque
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -16,10 +17,11 @@ from typing import Any
 
 import orjson
 
-from orchestrator.devnet import Devnet, LocalNodes, connect
+from orchestrator.devnet import Devnet, connect
 from orchestrator.errors import RollnetError
-from orchestrator.market.genesis import build_genesis
+from orchestrator.market.genesis import build_geneses
 from orchestrator.market.scratch import anvil_binary
+from orchestrator.node_handles import LocalNodes
 from orchestrator.nodes import genesis_path, node_specs
 from orchestrator.registry import Control, DevnetEntry, Registry
 from orchestrator.rundir import RunDirectory, cache, home
@@ -28,13 +30,16 @@ from orchestrator.runtimes.control import ControlServer
 from orchestrator.runtimes.orphans import ProcessId
 from orchestrator.runtimes.process import ProcessRuntime
 from orchestrator.runtimes.startup import Progress, bring_up
+from orchestrator.settlement.deployments import FILE_NAME, deployments
+from orchestrator.settlement.l1 import build_l1_genesis
 from orchestrator.topology.load import load_topology
+from orchestrator.topology.names import L1
 from orchestrator.topology.plan import Plan
 from orchestrator.topology.plan_json import plan_to_dict
 from orchestrator.topology.resolve import make_plan
 
 SETTLE_SECONDS = 20.0
-"""Longest time for the sequencer to have all rollups in its slots, once every node has answered."""
+"""Longest time for the sequencers to have all rollups in their slots, once every node has answered."""
 
 
 @contextlib.asynccontextmanager
@@ -101,25 +106,32 @@ def _ports(runtime: ProcessRuntime, specs: Sequence[NodeSpec]) -> tuple[int, ...
 
 
 async def _write_genesis(plan: Plan, run: RunDirectory) -> None:
+    """The genesis files that the nodes start from, and the names and addresses of what is in them."""
     (run.path / "genesis").mkdir()
-    for rollup in plan.rollups:
-        genesis = await build_genesis(plan, rollup, cache())
-        (run.path / genesis_path(rollup.name)).write_bytes(orjson.dumps(genesis))
+    async with asyncio.TaskGroup() as group:
+        settlement = group.create_task(build_l1_genesis(plan, cache()))
+        rollups = group.create_task(build_geneses(plan, cache()))
+    for name, genesis in {L1: settlement.result(), **rollups.result()}.items():
+        (run.path / genesis_path(name)).write_bytes(orjson.dumps(genesis))
+    found = orjson.dumps(deployments(plan).to_json(), option=orjson.OPT_INDENT_2)
+    (run.path / FILE_NAME).write_bytes(found)
 
 
 async def _all_rollups_up(net: Devnet) -> None:
     rollups: Mapping[str, Any] = {}
+    waiting = deque(net.sequencers.values())
     try:
         async with asyncio.timeout(SETTLE_SECONDS):
-            while True:
-                rollups = (await net.sequencer.status())["rollups"]
+            while waiting:
+                rollups = (await waiting[0].status())["rollups"]
                 if all(rollup["state"] == "up" for rollup in rollups.values()):
-                    return
-                await asyncio.sleep(0.02)
+                    waiting.popleft()
+                else:
+                    await asyncio.sleep(0.02)
     except TimeoutError as exc:
         states = ", ".join(f"{name} {rollup['state']}" for name, rollup in rollups.items())
         raise RollnetError(
-            f"the sequencer does not have all rollups in its slots after {SETTLE_SECONDS:g} s: {states}",
+            f"{waiting[0].name} does not have all its rollups in its slots after {SETTLE_SECONDS:g} s: {states}",
             f"see {net.directory.logs}",
         ) from exc
 

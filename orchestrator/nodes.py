@@ -2,9 +2,14 @@
 
 ::
 
-    l1 (anvil) ◄── sequencer ◄──► alpha, beta, … (rollup node with its engine inside) ◄── maker
+    shared-sequencer   l1 ◄── sequencer ◄──► alpha, beta, … ◄── maker
+                       ▲ └──────────────────────┘
+    l1-bridge          l1 ◄── alpha-sequencer ◄──► alpha ◄── maker
+                          ◄── beta-sequencer  ◄──► beta  ◄──┘
+    both               l1 ◄── relayer ──► alpha, beta, …
 
-All of them start at once and look for each other; a devnet is up when all have answered, the maker when its quotes stand.
+A rollup node has its engine inside, and derives from L1 what its sequencer published there. All nodes start at once and look
+for each other; a devnet is up when all have answered, the maker when its quotes stand.
 """
 
 import hashlib
@@ -16,14 +21,22 @@ import orjson
 
 from bridge.wire.configuration import VARIABLE
 from orchestrator.runtimes.base import HttpRequest, JsonRpcRequest, NodeSpec
+from orchestrator.settlement.deployments import (
+    Deployments,
+    batcher_of,
+    challenger_of,
+    deployments,
+    proposer_of,
+    role_of,
+)
+from orchestrator.topology.names import L1, MAKER, RELAYER
 from orchestrator.topology.plan import Plan, RollupPlan
+from orchestrator.topology.sequencing import SequencingSet, sequencing_sets
 
-L1, SEQUENCER, MAKER = "l1", "sequencer", "maker"
-"""Names of the nodes that every devnet has (the maker only with a market)."""
-
-
-L1_BALANCE = 10_000 * 10**18
-"""Wei of every account on L1."""
+SHORTEST_POLL_S, LONGEST_POLL_S = 0.02, 0.5
+"""Bounds of the time between two looks at L1, seconds."""
+POLLS_A_BLOCK = 5
+"""Looks at L1 in one of its block times: what a node adds to the time that L1 takes."""
 
 
 def node_specs(plan: Plan, anvil: str) -> tuple[NodeSpec, ...]:
@@ -33,8 +46,15 @@ def node_specs(plan: Plan, anvil: str) -> tuple[NodeSpec, ...]:
         plan: the devnet.
         anvil: path of the engine's binary, as nodes see it.
     """
-    rollups = [_rollup(plan, rollup, anvil) for rollup in plan.rollups]
-    return (_l1(plan, anvil), _sequencer(plan), *rollups, *_maker(plan))
+    where = deployments(plan)
+    sets = sequencing_sets(plan)
+    return (
+        _l1(plan, anvil),
+        *(_sequencer(plan, one, where) for one in sets),
+        *(_rollup(plan, one, rollup, where, anvil) for one in sets for rollup in one.rollups),
+        _relayer(plan, where),
+        *_maker(plan),
+    )
 
 
 def genesis_path(node: str) -> str:
@@ -52,7 +72,7 @@ def _l1(plan: Plan, anvil: str) -> NodeSpec:
             "port": "${port:http}",
             "chain_id": plan.l1.chain_id,
             "block_time_s": plan.l1.block_time_s,
-            "funded": {account.address.lower(): hex(L1_BALANCE) for account in (*plan.users, *plan.roles)},
+            "genesis": "${run}/" + genesis_path(L1),
             "data_dir": "${data}",
         },
         {"http": "http"},
@@ -60,17 +80,21 @@ def _l1(plan: Plan, anvil: str) -> NodeSpec:
     )
 
 
-def _sequencer(plan: Plan) -> NodeSpec:
-    publisher = next(role for role in plan.roles if role.name == "sequencer")
+def _sequencer(plan: Plan, sequenced: SequencingSet, where: Deployments) -> NodeSpec:
+    first = sequenced.rollups[0]  # who posts, where and how is the same for the whole set
     return _node(
-        SEQUENCER,
+        sequenced.node,
         "sequencer",
         "shared_sequencer",
         {
+            "name": sequenced.node,
             "rpc_port": "${port:http}",
-            "l1_url": "${url:l1:http}",
-            "l1_chain_id": plan.l1.chain_id,
-            "private_key": publisher.private_key,
+            **_l1_access(plan),
+            "l1_confirmations": plan.l1.confirmations,
+            "private_key": batcher_of(plan, first).private_key,
+            "batch_inbox": where.rollups[first.name].batch_inbox,
+            "window": plan.messaging.sequencing_window,
+            "data_availability": first.data_availability,
             "rollups": [
                 {
                     "name": rollup.name,
@@ -79,21 +103,25 @@ def _sequencer(plan: Plan) -> NodeSpec:
                     "block_time_s": rollup.block_time_s,
                     "control_url": "${url:" + rollup.name + ":control}",
                     "token": _token(plan, rollup),
+                    "portal": where.rollups[rollup.name].portal,
                 }
-                for rollup in plan.rollups
+                for rollup in sequenced.rollups
             ],
             "slot_s": plan.messaging.slot_s,
             "mempool_limit": plan.messaging.mempool_limit,
             "publish_every_s": plan.messaging.publish_every_s,
             "data_dir": "${data}",
-            "journal": "${run}/journal/sequencer.jsonl",
+            "journal": "${run}/journal/" + sequenced.node + ".jsonl",
         },
         {"http": "http"},
         JsonRpcRequest("http", "rollnet_status"),
     )
 
 
-def _rollup(plan: Plan, rollup: RollupPlan, anvil: str) -> NodeSpec:
+def _rollup(
+    plan: Plan, sequenced: SequencingSet, rollup: RollupPlan, where: Deployments, anvil: str
+) -> NodeSpec:
+    contracts = where.rollups[rollup.name]
     return _node(
         rollup.name,
         "rollup",
@@ -105,7 +133,19 @@ def _rollup(plan: Plan, rollup: RollupPlan, anvil: str) -> NodeSpec:
             "control_port": "${port:control}",
             "engine_port": "${port:engine}",
             "token": _token(plan, rollup),
-            "sequencer_url": "${url:sequencer:http}",
+            "sequencer_url": "${url:" + sequenced.node + ":http}",
+            **_l1_access(plan),
+            "members": [
+                {"chain_id": member.chain_id, "portal": where.rollups[member.name].portal}
+                for member in sequenced.rollups
+            ],
+            "batch_inbox": contracts.batch_inbox,
+            "batcher": contracts.batcher,
+            "window": plan.messaging.sequencing_window,
+            "output_oracle": contracts.output_oracle,
+            "proposer_key": proposer_of(plan, rollup).private_key,
+            "challenger_key": challenger_of(plan, rollup).private_key,
+            "proposal_interval": rollup.settlement.proposal_interval,
             "genesis": "${run}/" + genesis_path(rollup.name),
             "data_dir": "${data}",
             "journal": "${run}/journal/" + rollup.name + ".jsonl",
@@ -118,10 +158,40 @@ def _rollup(plan: Plan, rollup: RollupPlan, anvil: str) -> NodeSpec:
     )
 
 
+def _relayer(plan: Plan, where: Deployments) -> NodeSpec:
+    access = _l1_access(plan)
+    return _node(
+        RELAYER,
+        "relayer",
+        "bridge.relayer",
+        {
+            "name": RELAYER,
+            "rpc_port": "${port:http}",
+            "l1_url": access["l1_url"],
+            "l1_chain_id": access["l1_chain_id"],
+            "poll_s": access["l1_poll_s"],
+            "private_key": role_of(plan, RELAYER).private_key,
+            "rollups": [
+                {
+                    "name": rollup.name,
+                    "chain_id": rollup.chain_id,
+                    "rpc_url": "${url:" + rollup.name + ":http}",
+                    "portal": where.rollups[rollup.name].portal,
+                    "output_oracle": where.rollups[rollup.name].output_oracle,
+                }
+                for rollup in plan.rollups
+            ],
+            "data_dir": "${data}",
+            "journal": "${run}/journal/relayer.jsonl",
+        },
+        {"http": "http"},
+        JsonRpcRequest("http", "rollnet_status"),
+    )
+
+
 def _maker(plan: Plan) -> tuple[NodeSpec, ...]:
     if plan.market is None:
         return ()
-    key = next(role.private_key for role in plan.roles if role.name == "maker")
     venues = [rollup for rollup in plan.rollups if rollup.engine == "evm"]
     node = _node(
         MAKER,
@@ -133,7 +203,7 @@ def _maker(plan: Plan) -> tuple[NodeSpec, ...]:
             "rollups": [
                 [rollup.name, "${url:" + rollup.name + ":http}", rollup.chain_id] for rollup in venues
             ],
-            "private_key": key,
+            "private_key": role_of(plan, "maker").private_key,
             "market": asdict(plan.market),
             "data_dir": "${data}",
             "journal": "${run}/journal/maker.jsonl",
@@ -142,6 +212,16 @@ def _maker(plan: Plan) -> tuple[NodeSpec, ...]:
         HttpRequest("http", "/status", _is_ready),
     )
     return (node,)
+
+
+def _l1_access(plan: Plan) -> dict[str, Any]:
+    """How a node finds L1, and how often it looks."""
+    poll_s = plan.l1.block_time_s / POLLS_A_BLOCK
+    return {
+        "l1_url": "${url:l1:http}",
+        "l1_chain_id": plan.l1.chain_id,
+        "l1_poll_s": min(max(poll_s, SHORTEST_POLL_S), LONGEST_POLL_S),
+    }
 
 
 def _node(

@@ -11,12 +11,14 @@ VERSION = "0.1.0"
 COMMANDS = {
     "up": "up",
     "status": "devnets",
+    "addresses": "addresses",
     "logs": "devnets",
     "down": "devnets",
     "gc": "devnets",
     "bundle": "bundles",
     "trace": "traces",
     "report": "traces",
+    "verify": "verify",
     "demo": "demo",
 }
 """Command to module of this package."""
@@ -34,10 +36,12 @@ class LazyCommands(TyperGroup):
             "demo",
             "up",
             "status",
+            "addresses",
             "strategy",
             "bundle",
             "trace",
             "report",
+            "verify",
             "node",
             "logs",
             "down",

@@ -1,4 +1,4 @@
-"""``bundle``: the sequencer's word on one bundle or transaction."""
+"""``bundle``: the word of the sequencers on one bundle or transaction."""
 
 from typing import Annotated, Any
 
@@ -18,7 +18,7 @@ def bundle(
     net: NetOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Ask the sequencer what became of a bundle or transaction.
+    """Ask the sequencers what became of a bundle or transaction.
 
     Example: rollnet bundle 0x… --json
     """
@@ -26,7 +26,7 @@ def bundle(
         found = run(_bundle(bundle_hash, net))
         if found is None:
             raise RollnetError(
-                f"the sequencer never acknowledged {bundle_hash}",
+                f"{bundle_hash} was never acknowledged by a sequencer of this devnet",
                 "check the hash; nothing was promised for it",
             )
         if as_json:
@@ -42,4 +42,4 @@ def bundle(
 
 async def _bundle(bundle_hash: str, net: str | None) -> Any:
     async with Devnet.attach(find_devnet(net).name) as devnet:
-        return await devnet.sequencer.bundle(bundle_hash)
+        return await devnet.bundle(bundle_hash)

@@ -34,6 +34,7 @@ def demo(
             "bundles": verdict.counts,
             "in_flight_at_kill": verdict.in_flight_at_kill,
             "recovery_s": round(verdict.recovery_s, 3),
+            "rebuilt_blocks": sum(verdict.rebuilt.blocks.values()),
             "report": str(verdict.report),
         }
         if as_json:
@@ -47,7 +48,8 @@ def demo(
             out.print(
                 f"\n{'VALID' if not verdict.violations else 'INVALID'}: condor committed, condor with a failing leg aborted, "
                 f"sequencer killed with {verdict.in_flight_at_kill} bundles in flight and back in {verdict.recovery_s:.2f} s; "
-                f"{len(verdict.bundles)} acknowledged bundles ({counts}), {partial} partial"
+                f"{len(verdict.bundles)} acknowledged bundles ({counts}), {partial} partial; "
+                f"{sum(verdict.rebuilt.blocks.values())} blocks rebuilt from L1 alone: {verdict.rebuilt.verdict}"
             )
             out.print(f"report: {verdict.report}")
     raise typer.Exit(1 if verdict.violations else 0)

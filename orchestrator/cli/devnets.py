@@ -6,7 +6,17 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
-from orchestrator.cli.output import JsonOption, NetOption, command, command_group, err, out, run, say_json
+from orchestrator.cli.output import (
+    NODE_HELP,
+    JsonOption,
+    NetOption,
+    command,
+    command_group,
+    err,
+    out,
+    run,
+    say_json,
+)
 from orchestrator.errors import RollnetError
 from orchestrator.registry import Registry, find_devnet
 from orchestrator.rundir import RunDirectory, home
@@ -41,7 +51,7 @@ def status(
 
 @app.command()
 def logs(
-    node: Annotated[str, typer.Argument(help="l1, sequencer, maker or a rollup's name.")],
+    node: Annotated[str, typer.Argument(help=NODE_HELP)],
     net: NetOption = None,
     lines: Annotated[int, typer.Option("--lines", "-l", min=1, help="How many of the last lines.")] = 50,
     as_json: JsonOption = False,

@@ -4,14 +4,23 @@ from typing import Annotated
 
 import typer
 
-from orchestrator.cli.output import JsonOption, NetOption, command, command_group, out, run, say_json
+from orchestrator.cli.output import (
+    NODE_HELP,
+    JsonOption,
+    NetOption,
+    command,
+    command_group,
+    out,
+    run,
+    say_json,
+)
 from orchestrator.devnet import Devnet
 from orchestrator.registry import find_devnet
 from orchestrator.runtimes.base import NodeStatus
 
 app = command_group("Kill, pause and bring back single nodes.")
 
-NodeArgument = Annotated[str, typer.Argument(help="l1, sequencer, maker or a rollup's name.")]
+NodeArgument = Annotated[str, typer.Argument(help=NODE_HELP)]
 
 
 async def _operate(operation: str, node: str, net: str | None) -> NodeStatus:

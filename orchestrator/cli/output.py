@@ -21,6 +21,11 @@ NetOption = Annotated[
     typer.Option("--net", "-n", help="Which devnet, by name; not needed while only one is running."),
 ]
 
+NODE_HELP = (
+    "A node's name, as `rollnet status` lists them: l1, sequencer, maker, relayer, a rollup's name, "
+    "or with messaging mode l1-bridge a rollup's name with -sequencer."
+)
+
 INTERRUPTED = 130
 
 PIPED_WIDTH = 140

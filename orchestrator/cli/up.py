@@ -181,7 +181,9 @@ def _print_devnet(described: dict[str, Any]) -> None:
     table.add_row("l1", "", endpoints["l1"]["http"], endpoints["l1"]["ws"])
     for rollup, found in endpoints["rollups"].items():
         table.add_row(rollup, str(found["chain_id"]), found["http"], found["ws"])
-    table.add_row("sequencer", "", endpoints["sequencer"]["http"], "")
+    for sequencer, found in endpoints["sequencers"].items():
+        table.add_row(sequencer, "", found["http"], "")
+    table.add_row("relayer", "", endpoints["relayer"]["http"], "")
     out.print(table)
     first = described["accounts"][0]
     out.print(f"{len(described['accounts'])} funded accounts; the first is {first['address']}")

@@ -7,6 +7,7 @@ time in which a devnet shall be up. A property test holds that both derive the s
 import hashlib
 import hmac
 import unicodedata
+from dataclasses import dataclass
 
 from coincurve import PrivateKey
 
@@ -22,19 +23,39 @@ def seed_of(mnemonic: str) -> bytes:
     return hashlib.pbkdf2_hmac("sha512", words, b"mnemonic", 2048)
 
 
-def derive_key(seed: bytes, path: tuple[int, ...]) -> bytes:
-    """The private key (32 bytes) at a path of indexes, hardened ones with :data:`HARDENED` added.
+@dataclass(frozen=True, slots=True)
+class ExtendedKey:
+    """A private key from which others derive."""
+
+    key: PrivateKey
+    chain: bytes
+    """The chain code, 32 bytes."""
+
+
+def extended_key(seed: bytes, path: tuple[int, ...]) -> ExtendedKey:
+    """The key at a path of indexes, hardened ones with :data:`HARDENED` added.
 
     Raises:
         ValueError: the path leads to no valid key (chance 2⁻¹²⁷).
     """
     digest = hmac.digest(b"Bitcoin seed", seed, "sha512")
-    key, chain = PrivateKey(digest[:32]), digest[32:]
+    found = ExtendedKey(PrivateKey(digest[:32]), digest[32:])
     for index in path:
-        parent = b"\0" + key.secret if index >= HARDENED else key.public_key.format(compressed=True)
-        digest = hmac.digest(chain, parent + index.to_bytes(4, "big"), "sha512")
-        key, chain = key.add(digest[:32]), digest[32:]
-    return key.secret
+        found = child_key(found, index)
+    return found
+
+
+def derive_key(seed: bytes, path: tuple[int, ...]) -> bytes:
+    """The private key (32 bytes) at a path; raises as :func:`extended_key`."""
+    return extended_key(seed, path).key.secret
+
+
+def child_key(parent: ExtendedKey, index: int) -> ExtendedKey:
+    """One step down; raises as :func:`extended_key`."""
+    key = parent.key
+    material = b"\0" + key.secret if index >= HARDENED else key.public_key.format(compressed=True)
+    digest = hmac.digest(parent.chain, material + index.to_bytes(4, "big"), "sha512")
+    return ExtendedKey(key.add(digest[:32]), digest[32:])
 
 
 def checksum_address(address: bytes) -> str:

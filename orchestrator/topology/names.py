@@ -11,8 +11,9 @@ import re
 NAME_PATTERN = r"^[a-z]([a-z0-9-]{0,30}[a-z0-9])?$"
 """A DNS label that starts with a letter; 32 characters at most, so that derived names stay within DNS's 63."""
 
-RESERVED_NAMES = ("l1", "sequencer", "maker")
-"""Nodes that every devnet has."""
+L1, SEQUENCER, MAKER, RELAYER = "l1", "sequencer", "maker", "relayer"
+RESERVED_NAMES = (L1, SEQUENCER, MAKER, RELAYER)
+"""Nodes that belong to the devnet, not to a rollup."""
 
 FIRST_CHAIN_ID = 10_000
 LAST_CHAIN_ID = 2**31 - 1
@@ -23,6 +24,11 @@ _NAME = re.compile(NAME_PATTERN.removesuffix("$"))
 def is_name(text: str) -> bool:
     """Whether the text can name a topology or, if it is not reserved, a rollup."""
     return _NAME.fullmatch(text) is not None
+
+
+def sequencer_of(rollup: str) -> str:
+    """The node that orders a rollup's transactions where it has a sequencer of its own."""
+    return f"{rollup}-sequencer"
 
 
 def suggest_name(text: str) -> str:

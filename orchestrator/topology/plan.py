@@ -7,13 +7,18 @@ directory) is not in it; that belongs to the running devnet.
 
 from dataclasses import dataclass
 
+SHARED_SEQUENCER = "shared-sequencer"
+"""One sequencer orders all rollups."""
+L1_BRIDGE = "l1-bridge"
+"""Each rollup has its own sequencer; what crosses between rollups goes through the L1."""
+
 
 @dataclass(frozen=True, slots=True)
 class Account:
     """A funded key pair."""
 
     name: str
-    """``user-0`` … for users; ``sequencer``, ``maker``, ``deployer`` for roles."""
+    """``user-0`` … for users; for roles as :attr:`Plan.roles` says."""
     address: str
     """EIP-55 checksum address."""
     private_key: str
@@ -27,6 +32,18 @@ class L1Plan:
     chain_id: int
     block_time_s: float
     """Seconds between blocks."""
+    confirmations: int
+    """L1 blocks on top of one before a sequencer builds on it."""
+
+
+@dataclass(frozen=True, slots=True)
+class SettlementPlan:
+    """How a rollup's outputs become final on the L1."""
+
+    challenge_period_s: int
+    """Whole seconds, as the L1's clock counts."""
+    proposal_interval: int
+    """Blocks of the rollup between two outputs, at least one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +60,9 @@ class RollupPlan:
     """Longest time without a block, seconds; slots with work produce blocks earlier."""
     dev_methods: bool
     """Whether the engine's own control methods (``anvil_*``, …) are served."""
+    data_availability: str
+    """How batches are posted on L1: ``calldata`` or ``blob``."""
+    settlement: SettlementPlan
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,13 +70,15 @@ class MessagingPlan:
     """How rollups are ordered and talk."""
 
     mode: str
-    """``shared-sequencer`` (``l1-bridge`` is reserved for the asynchronous bridge)."""
+    """:data:`SHARED_SEQUENCER` or :data:`L1_BRIDGE`."""
     slot_s: float
     """Shortest time between two slots, seconds."""
     mempool_limit: int
     """Admitted items (transactions and bundles) that may wait for a slot."""
     publish_every_s: float
     """Longest time a decided slot waits for its superbatch, seconds."""
+    sequencing_window: int
+    """L1 blocks within which a batch must follow its origin; beyond it deposit-only blocks follow by themselves."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,4 +121,18 @@ class Plan:
     users: tuple[Account, ...]
     """Funded on every chain."""
     roles: tuple[Account, ...]
-    """``sequencer`` (publishes on L1), ``maker`` (quotes), ``deployer``; funded where they act."""
+    """Who acts for the devnet: ``sequencer`` (publishes for a shared set), ``maker`` (quotes), ``deployer`` (owns contracts),
+    ``guardian`` (may pause), ``relayer`` (carries messages), then for each rollup ``<rollup>-proposer`` and
+    ``<rollup>-challenger`` (deletes wrong outputs) and, in mode ``l1-bridge``, ``<rollup>-batcher`` before them. Find one with
+    :meth:`role`."""
+
+    def role(self, name: str) -> Account:
+        """The account of a role.
+
+        Raises:
+            KeyError: this devnet has no such role.
+        """
+        for account in self.roles:
+            if account.name == name:
+                return account
+        raise KeyError(name)

@@ -4,16 +4,29 @@ Pure: no clock, no disk, no chance. The same spec gives the same plan on every m
 nothing about the others.
 """
 
+import math
 from decimal import Decimal
 
 from orchestrator.topology.accounts import derive_roles, derive_users
 from orchestrator.topology.errors import InvalidTopology, Problem, render_path
-from orchestrator.topology.plan import L1Plan, MarketPlan, MessagingPlan, Plan, RollupPlan
+from orchestrator.topology.plan import (
+    L1_BRIDGE,
+    L1Plan,
+    MarketPlan,
+    MessagingPlan,
+    Plan,
+    RollupPlan,
+    SettlementPlan,
+)
 from orchestrator.topology.rules import broken_rules, chain_ids
-from orchestrator.topology.spec import MarketSpec, TopologySpec
-
-DEFAULT_BLOCK_TIME_S = 2.0
-DEFAULT_PUBLISH_EVERY_S = 1.0
+from orchestrator.topology.spec import MarketSpec, RollupSpec, TopologySpec
+from orchestrator.topology.timing import (
+    block_time,
+    idle_gap,
+    proposal_interval,
+    publish_every,
+    sequencing_window,
+)
 
 STRIKES_EACH_SIDE = 4
 """Default strikes below and above the one nearest to spot: enough for a condor with a wing to spare on both sides."""
@@ -37,39 +50,52 @@ def make_plan(spec: TopologySpec) -> Plan:
         name=spec.name,
         seed=spec.seed,
         runtime=spec.runtime,
-        l1=L1Plan(chain_id=spec.l1.chain_id, block_time_s=spec.l1.block_time),
+        l1=L1Plan(
+            chain_id=spec.l1.chain_id,
+            block_time_s=spec.l1.block_time,
+            confirmations=spec.l1.confirmations,
+        ),
         rollups=_plan_rollups(spec),
         messaging=_plan_messaging(spec),
         market=_plan_market(spec.market) if spec.market else None,
         users=derive_users(spec.seed, spec.accounts),
-        roles=derive_roles(spec.seed),
+        roles=derive_roles(spec.seed, spec.rollups, own_batchers=spec.messaging.mode == L1_BRIDGE),
     )
 
 
 def _plan_rollups(spec: TopologySpec) -> tuple[RollupPlan, ...]:
     ids = chain_ids(spec)
-    default_block_time = max(DEFAULT_BLOCK_TIME_S, spec.messaging.slot)
     return tuple(
         RollupPlan(
             name=name,
             chain_id=ids[name],
             engine=rollup.engine,
             block_gas_limit=rollup.block_gas_limit,
-            block_time_s=default_block_time if rollup.block_time is None else rollup.block_time,
+            block_time_s=block_time(spec, rollup),
             dev_methods=rollup.dev_methods,
+            data_availability=rollup.data_availability,
+            settlement=_plan_settlement(spec, rollup),
         )
         for name, rollup in spec.rollups.items()
     )
 
 
+def _plan_settlement(spec: TopologySpec, rollup: RollupSpec) -> SettlementPlan:
+    interval = proposal_interval(spec, rollup)
+    return SettlementPlan(
+        challenge_period_s=math.ceil(rollup.settlement.challenge_period),
+        proposal_interval=max(1, round(interval / idle_gap(spec, rollup))),
+    )
+
+
 def _plan_messaging(spec: TopologySpec) -> MessagingPlan:
     messaging = spec.messaging
-    default_publish_every = max(DEFAULT_PUBLISH_EVERY_S, messaging.slot)
     return MessagingPlan(
         mode=messaging.mode,
         slot_s=messaging.slot,
         mempool_limit=messaging.mempool_limit,
-        publish_every_s=default_publish_every if messaging.publish_every is None else messaging.publish_every,
+        publish_every_s=publish_every(spec),
+        sequencing_window=sequencing_window(spec),
     )
 
 

@@ -5,15 +5,28 @@ What one field can know alone is in ``spec``. A rule names both sides, so that t
 
 from collections.abc import Iterator
 
+from orchestrator.topology.accounts import index_of
 from orchestrator.topology.durations import format_duration
 from orchestrator.topology.errors import Finding, KeyPath
-from orchestrator.topology.names import chain_id_of
+from orchestrator.topology.names import chain_id_of, sequencer_of
+from orchestrator.topology.plan import L1_BRIDGE, SHARED_SEQUENCER
 from orchestrator.topology.spec import TopologySpec
+from orchestrator.topology.timing import block_time, sequencing_window, shortest_window
 
 
 def broken_rules(spec: TopologySpec) -> tuple[Finding, ...]:
     """Everything in the spec that fits its field but not the rest."""
-    return (*_shared_chain_ids(spec), *_slower_slots(spec), *_worthless_strikes(spec))
+    rules = (
+        _shared_chain_ids,
+        _shared_node_names,
+        _shared_keys,
+        _slower_slots,
+        _rare_proposals,
+        _closing_windows,
+        _mixed_data_availability,
+        _worthless_strikes,
+    )
+    return tuple(finding for rule in rules for finding in rule(spec))
 
 
 def chain_ids(spec: TopologySpec) -> dict[str, int]:
@@ -59,6 +72,84 @@ def _slower_slots(spec: TopologySpec) -> Iterator[Finding]:
                 message,
                 f"at least {format_duration(slot)}, or a shorter slot",
                 needs=(("messaging", "slot"),),
+            )
+
+
+def _shared_node_names(spec: TopologySpec) -> Iterator[Finding]:
+    """A rollup's own sequencer is a node, and no rollup may carry its name."""
+    if spec.messaging.mode != L1_BRIDGE:
+        return
+    for name in spec.rollups:
+        taken = sequencer_of(name)
+        if taken in spec.rollups:
+            yield Finding(
+                ("rollups", taken),
+                f"the name {taken} is taken by the sequencer of {name}",
+                f"for example {name}-other",
+                at_key=True,
+                needs=(("rollups", name), ("messaging", "mode")),
+            )
+
+
+def _shared_keys(spec: TopologySpec) -> Iterator[Finding]:
+    """Keys follow from 31 bits of a hash of the name; two processes with one key would take each other's nonces."""
+    owners: dict[int, str] = {}
+    for name in spec.rollups:
+        owner = owners.setdefault(index_of(name), name)
+        if owner != name:
+            yield Finding(
+                ("rollups", name),
+                f"the name {name} gives the same keys as {owner}, by a rare accident of hashing",
+                "choose another name",
+                at_key=True,
+                needs=(("rollups", owner),),
+            )
+
+
+def _rare_proposals(spec: TopologySpec) -> Iterator[Finding]:
+    """There is nothing to propose between two blocks."""
+    for name, rollup in spec.rollups.items():
+        interval, block = rollup.settlement.proposal_interval, block_time(spec, rollup)
+        if interval is not None and interval < block:
+            yield Finding(
+                ("rollups", name, "settlement", "proposal_interval"),
+                f"{format_duration(interval)} is shorter than the rollup's block_time ({format_duration(block)})",
+                f"at least {format_duration(block)}, or a shorter block_time",
+                needs=(("rollups", name, "block_time"), ("messaging", "slot")),
+            )
+
+
+def _closing_windows(spec: TopologySpec) -> Iterator[Finding]:
+    """In a window shorter than a batch needs to reach the L1, a healthy sequencer would be replaced for ever."""
+    wanted, shortest = spec.messaging.sequencing_window, shortest_window(spec)
+    if wanted is not None and sequencing_window(spec) < shortest:
+        least = format_duration(shortest * spec.l1.block_time)
+        yield Finding(
+            ("messaging", "sequencing_window"),
+            f"{format_duration(wanted)} is too short for a batch to reach the L1 in: it needs {shortest} L1 blocks ({least})",
+            f"at least {least}, or a shorter publish_every, or fewer l1.confirmations",
+            needs=(
+                ("messaging", "publish_every"),
+                ("messaging", "slot"),
+                ("l1", "block_time"),
+                ("l1", "confirmations"),
+            ),
+        )
+
+
+def _mixed_data_availability(spec: TopologySpec) -> Iterator[Finding]:
+    """A shared sequencer posts one superbatch for all its rollups, in one way."""
+    if spec.messaging.mode != SHARED_SEQUENCER:
+        return
+    first, *others = spec.rollups.items()
+    for name, rollup in others:
+        if rollup.data_availability != first[1].data_availability:
+            yield Finding(
+                ("rollups", name, "data_availability"),
+                f"is {rollup.data_availability}, but {first[0]} says {first[1].data_availability}, and a shared sequencer posts "
+                "all rollups together",
+                "say the same on every rollup, or choose messaging: {mode: l1-bridge}",
+                needs=(("rollups", first[0], "data_availability"), ("messaging", "mode")),
             )
 
 

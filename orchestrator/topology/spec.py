@@ -2,7 +2,8 @@
 
 These models are the single source: validation, the JSON Schema and the reference page all come from them. Every field
 documents what it means, its unit (``x-unit``), default and constraint. A default that depends on other fields is
-``None`` here and decided in ``resolve``; ``x-default`` says how. Durations are seconds once read.
+``None`` here and decided in ``resolve``; ``x-default`` says how. Durations are seconds once read. It is one long file because
+it is one table, and read as that.
 """
 
 from typing import Annotated, Any, Literal
@@ -58,24 +59,41 @@ class L1Spec(Section):
         description="Chain id of the L1; no rollup may have the same.",
         examples=[900],
     )
+    confirmations: int = Field(
+        default=2,
+        ge=0,
+        le=64,
+        description="Blocks on top of an L1 block before a sequencer builds on it. An L1 reorganisation that is shallower "
+        "never touches a rollup; every one of them delays deposits by a block time.",
+        examples=[4],
+        json_schema_extra=_notes(unit="L1 blocks"),
+    )
 
 
 class SettlementSpec(Section):
     """How a rollup's outputs become final on the L1."""
 
-    kind: Annotated[Literal["optimistic"], available()] = Field(
-        description="`optimistic`: an output is final when nobody has challenged it in time (not available in this version).",
+    kind: Literal["optimistic"] = Field(
+        default="optimistic",
+        description="`optimistic`: an output is final when nobody has challenged it in time.",
         examples=["optimistic"],
     )
     challenge_period: Annotated[float, DurationBetween("1s", "30d")] = Field(
         default=604800.0,
-        description="How long an output may be challenged before it is final.",
+        description="How long an output may be challenged before it is final; rounded up to whole seconds, as the L1 counts.",
         examples=["5s"],
+    )
+    proposal_interval: Annotated[float, DurationBetween("50ms", "1d")] | None = Field(
+        default=None,
+        description="Time between two outputs on the L1, in whole blocks of the idle rollup (`block_time` or `l1.block_time`, whichever is "
+        "shorter); blocks that come earlier bring outputs earlier. Not shorter than `block_time`.",
+        examples=["10s"],
+        json_schema_extra=_notes(default="10s, or `block_time` if that is longer"),
     )
 
 
 class RollupSpec(Section):
-    """One rollup; `{}` takes every default. The key is its name: a lower-case DNS label, not `l1`, `sequencer` or `maker`."""
+    """One rollup; `{}` takes every default. The key is its name: a lower-case DNS label, not `l1`, `sequencer`, `maker` or `relayer`."""
 
     engine: Annotated[Literal["evm", "options"], available("evm")] = Field(
         default="evm",
@@ -92,15 +110,18 @@ class RollupSpec(Section):
     )
     block_gas_limit: int = Field(
         default=30_000_000,
-        ge=1_000_000,
+        ge=3_000_000,
         le=1_000_000_000,
-        description="Gas that one block may use.",
+        description="Gas that one block may use, deposits from the L1 included: they may take all but a million of it, "
+        "and 20 million at most.",
         examples=[60000000],
         json_schema_extra=_notes(unit="gas"),
     )
     block_time: Annotated[float, DurationBetween("50ms", "1m")] | None = Field(
         default=None,
-        description="Longest time without a block. Slots with work make blocks earlier. Not shorter than `messaging.slot`.",
+        description="Longest time without a block. Slots with work make blocks earlier, and so does every L1 block, which "
+        "opens an epoch on each rollup: the longest gap is the shorter of this and `l1.block_time`. Not shorter than "
+        "`messaging.slot`.",
         examples=["2s"],
         json_schema_extra=_notes(default="2s, or `messaging.slot` if that is longer"),
     )
@@ -109,20 +130,26 @@ class RollupSpec(Section):
         description="Serve the engine's control methods (`anvil_*`, `evm_*`) on the rollup's endpoint. They bypass the sequencer.",
         examples=[True],
     )
-    settlement: SettlementSpec | None = Field(
-        default=None,
-        description="How outputs become final on the L1. Left out: batches are published, outputs are not settled.",
-        json_schema_extra=_notes(default="none"),
+    data_availability: Literal["calldata", "blob"] = Field(
+        default="calldata",
+        description="How batches are posted on the L1: as a transaction's `calldata`, or as an EIP-4844 `blob`. Rollups that share "
+        "a sequencer are posted together and must agree.",
+        examples=["blob"],
+    )
+    settlement: SettlementSpec = Field(
+        default=SettlementSpec(),
+        description="How outputs become final on the L1.",
+        json_schema_extra=_notes(default="every default"),
     )
 
 
 class MessagingSpec(Section):
     """How transactions and bundles are ordered across the rollups."""
 
-    mode: Annotated[Literal["shared-sequencer", "l1-bridge"], available("shared-sequencer")] = Field(
+    mode: Literal["shared-sequencer", "l1-bridge"] = Field(
         default="shared-sequencer",
-        description="`shared-sequencer`: one sequencer orders all rollups in slots, bundles are atomic; "
-        "`l1-bridge`: messages cross the L1 (not available in this version).",
+        description="`shared-sequencer`: one sequencer orders all rollups in slots, bundles are atomic across them; "
+        "`l1-bridge`: each rollup has its own sequencer, and rollups talk only through the L1.",
         examples=["shared-sequencer"],
     )
     slot: Annotated[float, DurationBetween("5ms", "60s")] = Field(
@@ -143,6 +170,15 @@ class MessagingSpec(Section):
         description="Longest time a decided slot waits for its superbatch on the L1. Not shorter than `slot`.",
         examples=["1s"],
         json_schema_extra=_notes(default="1s, or `slot` if that is longer"),
+    )
+    sequencing_window: Annotated[float, DurationBetween("1s", "7d")] | None = Field(
+        default=None,
+        description="How long a sequencer may stay silent: after so long without a batch on the L1, blocks with deposits alone "
+        "follow by themselves. In L1 blocks, rounded up, at least four and at least what a batch needs to get there.",
+        examples=["60s"],
+        json_schema_extra=_notes(
+            default="60s, or `publish_every` and `l1.confirmations` plus four L1 blocks if that is longer"
+        ),
     )
 
 

@@ -1,5 +1,6 @@
 """From a file to a spec: every mistake at once, where it stands, with what to write instead."""
 
+import itertools
 import json
 import math
 from typing import Any
@@ -9,6 +10,7 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from orchestrator.topology.accounts import index_of
 from orchestrator.topology.durations import format_duration, parse_duration, suggest_duration
 from orchestrator.topology.errors import InvalidTopology
 from orchestrator.topology.load import read_topology
@@ -41,7 +43,7 @@ rollups:
   beta: {engine: options, chain_id: 77, block_gas_limt: 5}
   gamma:
   alpha: {}
-  sequencer: {settlement: {kind: optimistic, challenge_period: 5}}
+  sequencer: {settlement: {kind: optimist, challenge_period: 5}}
 messaging: {mode: l1_bridge, slot: 1:30, publish_every: 2}
 market: {underlying: eth, spot: 2000, volatility: 60%, strikes: [1, 3, 2], price_cap: 4x}
 runtime: docker
@@ -61,8 +63,8 @@ accounts: 10.0
         "8:9: rollups.gamma: the value is missing (write a value, {} for a map with every default, or remove the key)",
         "9:3: rollups.alpha: appears twice, first on line 6 (keep one)",
         "10:3: rollups.sequencer: the name sequencer is taken by a node that every devnet has (for example sequencer-rollup)",
-        "10:34: rollups.sequencer.settlement.kind: optimistic is not available in this version (remove it)",
-        "10:64: rollups.sequencer.settlement.challenge_period: a duration needs a unit (write 5s)",
+        "10:34: rollups.sequencer.settlement.kind: must be optimistic, not the text 'optimist' (did you mean optimistic?)",
+        "10:62: rollups.sequencer.settlement.challenge_period: a duration needs a unit (write 5s)",
         "11:19: messaging.mode: must be shared-sequencer or l1-bridge, not the text 'l1_bridge' (did you mean l1-bridge?)",
         "11:36: messaging.slot: '1:30' is no duration (write 90s)",
         "11:57: messaging.publish_every: a duration needs a unit (write 2s)",
@@ -96,7 +98,10 @@ accounts: 10.0
         ("messaging: {slot: 200}", "messaging.slot: a duration needs a unit (write 200s)"),
         ("messaging: {slot: 4ms}", "messaging.slot: must be between 5ms and 60s, not 4ms"),
         ("messaging: {slot: 61s}", "messaging.slot: must be between 5ms and 60s, not 61s"),
-        ("messaging: {mode: l1-bridge}", "messaging.mode: l1-bridge is not available in this version (use shared-sequencer)"),
+        ("messaging: {sequencing_window: 60}", "messaging.sequencing_window: a duration needs a unit (write 60s)"),
+        ("messaging: {sequencing_window: 6s}", "messaging.sequencing_window: 6s is too short for a batch to reach the L1 in: it needs 7 L1 blocks (7s) (at least 7s, or a shorter publish_every, or fewer l1.confirmations)"),
+        ("l1: {confirmations: 65}", "l1.confirmations: must be at most 64, not 65"),
+        ("l1: {confirmations: 2.5}", "l1.confirmations: must be a whole number, not the number 2.5"),
         ("messaging: {slot: 2s, publish_every: 1s}", "messaging.publish_every: 1s is shorter than messaging.slot (2s) (at least 2s, or a shorter slot)"),
         ("messaging: {mempool_limit: 0}", "messaging.mempool_limit: must be at least 1, not 0"),
         ("market: {}", "market.underlying: is required (for example underlying: ETH)"),
@@ -129,8 +134,21 @@ def test_each_mistake_has_its_words(section: str, problem: str) -> None:
             "{block_time: 100ms}",
             "100ms is shorter than messaging.slot (200ms) (at least 200ms, or a shorter slot)",
         ),
-        ("{block_gas_limit: 21000}", "must be at least 1000000, not 21000"),
-        ("{settlement: {}}", "is required (for example kind: optimistic)"),
+        ("{block_gas_limit: 2999999}", "must be at least 3000000, not 2999999"),
+        ("{settlement: {proposal_interval: 10}}", "a duration needs a unit (write 10s)"),
+        (
+            "{settlement: {proposal_interval: 1s}}",
+            "1s is shorter than the rollup's block_time (2s) (at least 2s, or a shorter block_time)",
+        ),
+        ("{settlement: {challenge_period: 999ms}}", "must be between 1s and 30d, not 999ms"),
+        (
+            "{settlement: optimistic}",
+            "must be a map, not the text 'optimistic' (write settlement: {kind: …})",
+        ),
+        (
+            "{data_availability: blobs}",
+            "must be calldata or blob, not the text 'blobs' (did you mean blob?)",
+        ),
     ],
 )
 def test_each_mistake_of_a_rollup_has_its_words(rollup: str, problem: str) -> None:
@@ -170,6 +188,34 @@ def test_no_rollup_takes_the_name_of_a_node(name: str) -> None:
     assert "is taken by a node" in line
 
 
+def test_a_shared_set_is_posted_in_one_way() -> None:
+    """Every rollup that differs from the first is named, also when it only kept the default; by itself each may choose."""
+    rollups = "rollups:\n  a: {data_availability: blob}\n  b: {}\n  c: {data_availability: calldata}\n  d: {data_availability: blob}\n"
+    assert ["4:3: rollups.b.data_availability", "5:26: rollups.c.data_availability"] == [
+        line.partition(": is calldata, but a says blob, ")[0] for line in said(f"name: x\n{rollups}")
+    ]
+    read_topology(f"name: x\nmessaging: {{mode: l1-bridge}}\n{rollups}".encode(), "x.yaml")
+
+
+def test_no_rollup_takes_the_name_of_another_s_sequencer() -> None:
+    """Only where rollups have sequencers of their own: under a shared one the name is free."""
+    rollups = "name: x\nrollups:\n  a-sequencer: {}\n  a: {}\n  b-sequencer: {}\n"
+    read_topology(rollups.encode(), "x.yaml")
+    assert said(rollups + "messaging: {mode: l1-bridge}\n") == [
+        "3:3: rollups.a-sequencer: the name a-sequencer is taken by the sequencer of a (for example a-other)"
+    ]
+
+
+def test_names_with_the_same_keys_are_refused() -> None:
+    """Two names of one index exist (a birthday among some hundred thousand finds them), and would share batcher and proposer."""
+    numbers, names_by_index = itertools.count(), dict[int, str]()
+    while (index := index_of(name := f"r{next(numbers)}")) not in names_by_index:
+        names_by_index[index] = name
+    owner = names_by_index[index]
+    (line,) = said(f"name: x\nrollups: {{{owner}: {{}}, {name}: {{}}}}\n")
+    assert f"{name}: the name {name} gives the same keys as {owner}" in line
+
+
 def test_a_rule_is_silent_about_what_stood_in_for_a_mistake() -> None:
     """A default in place of a wrong value must not cause reports of its own."""
     text = (
@@ -205,9 +251,14 @@ def maybe(**fields: st.SearchStrategy[Any]) -> st.SearchStrategy[dict[str, Any]]
 
 ROLLUP = maybe(
     engine=st.just("evm"),
-    block_gas_limit=st.integers(10**6, 10**9),
+    block_gas_limit=st.integers(3 * 10**6, 10**9),
     block_time=durations("60s", "1m"),
     dev_methods=st.booleans(),
+    settlement=maybe(
+        kind=st.just("optimistic"),
+        challenge_period=durations("1s", "30d"),
+        proposal_interval=durations("60s", "1d"),
+    ),
 )
 PRICES = st.integers(10_000, 10**12).map(lambda millionths: millionths / 1e6)
 MARKET = st.fixed_dictionaries(
@@ -228,11 +279,16 @@ TOPOLOGY = st.fixed_dictionaries(
         "seed": st.integers(0, 2**31 - 1),
         "accounts": st.integers(1, 256),
         "runtime": st.sampled_from(["auto", "process"]),
-        "l1": maybe(block_time=durations("100ms", "1m"), chain_id=st.integers(1, 9_999)),
+        "l1": maybe(
+            block_time=durations("100ms", "1m"),
+            chain_id=st.integers(1, 9_999),
+            confirmations=st.integers(0, 64),
+        ),
         "messaging": maybe(
             slot=durations("5ms", "60s"),
             mempool_limit=st.integers(1, 10**6),
             publish_every=durations("60s", "10m"),
+            sequencing_window=durations("2h", "7d"),
         ),
         "market": MARKET,
     },

@@ -11,13 +11,15 @@ from typing import Any
 
 import pytest
 from eth_account import Account as EthAccount
+from eth_account.hdaccount import key_from_seed, seed_from_mnemonic
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from orchestrator.topology.accounts import MNEMONIC, ROLES, derive_roles, index_of
 from orchestrator.topology.errors import InvalidTopology, UnreadablePlan
 from orchestrator.topology.load import load_topology
 from orchestrator.topology.names import FIRST_CHAIN_ID, LAST_CHAIN_ID, RESERVED_NAMES, chain_id_of
-from orchestrator.topology.plan import Plan
+from orchestrator.topology.plan import Plan, SettlementPlan
 from orchestrator.topology.plan_json import plan_from_dict, plan_to_dict
 from orchestrator.topology.resolve import STRIKES_EACH_SIDE, default_strikes, make_plan
 from orchestrator.topology.spec import TopologySpec
@@ -43,27 +45,75 @@ def test_the_defaults_are_decided() -> None:
     plan = plan_of()
     (rollup,) = plan.rollups
     assert (plan.seed, plan.runtime, plan.market) == (0, "auto", None)
-    assert (plan.l1.chain_id, plan.l1.block_time_s) == (900, 1.0)
+    assert (plan.l1.chain_id, plan.l1.block_time_s, plan.l1.confirmations) == (900, 1.0, 2)
     assert (
         rollup.name,
         rollup.engine,
         rollup.block_gas_limit,
         rollup.block_time_s,
         rollup.dev_methods,
-    ) == ("alpha", "evm", 30_000_000, 2.0, False)
+        rollup.data_availability,
+        rollup.settlement,
+    ) == ("alpha", "evm", 30_000_000, 2.0, False, "calldata", SettlementPlan(604_800, 10))
     messaging = plan.messaging
     assert (
         messaging.mode,
         messaging.slot_s,
         messaging.mempool_limit,
         messaging.publish_every_s,
-    ) == ("shared-sequencer", 0.2, 10_000, 1.0)
+        messaging.sequencing_window,
+    ) == ("shared-sequencer", 0.2, 10_000, 1.0, 60)
 
 
 def test_slow_slots_slow_down_the_defaults_that_rest_on_them() -> None:
-    """A file that only sets a long slot is valid: blocks and superbatches wait for the slot."""
-    plan = plan_of(messaging={"slot": "30s"})
-    assert (plan.messaging.publish_every_s, plan.rollups[0].block_time_s) == (30.0, 30.0)
+    """A file that only sets a long slot is valid: blocks, superbatches, outputs and the window wait for the slot."""
+    plan = plan_of(messaging={"slot": "60s"})
+    (rollup,) = plan.rollups
+    assert (plan.messaging.publish_every_s, rollup.block_time_s) == (60.0, 60.0)
+    assert (rollup.settlement.proposal_interval, plan.messaging.sequencing_window) == (1, 66)
+
+
+@given(st.integers(100, 60_000), st.integers(5, 60_000), st.integers(0, 64))
+def test_the_default_window_holds_a_healthy_batch(l1_ms: int, slot_ms: int, confirmations: int) -> None:
+    """However slow the L1 and the slots are, origin, wait and inclusion fit, and at least a minute passes."""
+    plan = plan_of(
+        l1={"block_time": f"{l1_ms}ms", "confirmations": confirmations}, messaging={"slot": f"{slot_ms}ms"}
+    )
+    window_s = plan.messaging.sequencing_window * plan.l1.block_time_s
+    assert window_s >= 60
+    assert window_s > plan.messaging.publish_every_s + (confirmations + 3) * plan.l1.block_time_s
+
+
+@pytest.mark.parametrize(
+    ("window", "block_time", "blocks"),
+    [
+        ("60s", "1s", 60),
+        ("30s", "300ms", 100),
+        ("60500ms", "1s", 61),
+        ("90s", "12s", 8),
+        ("3.3s", "300ms", 11),
+    ],
+)
+def test_a_window_is_rounded_up_to_blocks_of_the_l1(window: str, block_time: str, blocks: int) -> None:
+    """Decimals count as they are written: no block too many because of a float."""
+    plan = plan_of(l1={"block_time": block_time, "confirmations": 0}, messaging={"sequencing_window": window})
+    assert blocks == plan.messaging.sequencing_window
+
+
+@pytest.mark.parametrize(
+    ("settlement", "expected"),
+    [
+        ({}, SettlementPlan(604_800, 10)),
+        ({"challenge_period": "1.2s"}, SettlementPlan(2, 10)),
+        ({"challenge_period": "5s", "proposal_interval": "2s"}, SettlementPlan(5, 2)),
+        ({"kind": "optimistic", "proposal_interval": "7s"}, SettlementPlan(604_800, 7)),
+    ],
+)
+def test_settlement_counts_in_seconds_and_blocks(
+    settlement: dict[str, Any], expected: SettlementPlan
+) -> None:
+    """Challenge periods in the L1's whole seconds, rounded up; proposals in blocks of two seconds here, to the nearest."""
+    assert expected == plan_of(rollups={"alpha": {"settlement": settlement}}).rollups[0].settlement
 
 
 def test_what_the_file_says_wins() -> None:
@@ -71,9 +121,24 @@ def test_what_the_file_says_wins() -> None:
     plan = plan_of(
         seed=3,
         runtime="process",
-        l1={"chain_id": 5, "block_time": "3s"},
-        rollups={"b": {"chain_id": 8, "block_gas_limit": 2_000_000, "block_time": "4s", "dev_methods": True}},
-        messaging={"slot": "50ms", "mempool_limit": 9, "publish_every": "5s"},
+        l1={"chain_id": 5, "block_time": "3s", "confirmations": 3},
+        rollups={
+            "b": {
+                "chain_id": 8,
+                "block_gas_limit": 3_000_000,
+                "block_time": "4s",
+                "dev_methods": True,
+                "data_availability": "blob",
+                "settlement": {"kind": "optimistic", "challenge_period": "9s", "proposal_interval": "8s"},
+            }
+        },
+        messaging={
+            "mode": "l1-bridge",
+            "slot": "50ms",
+            "mempool_limit": 9,
+            "publish_every": "5s",
+            "sequencing_window": "45s",
+        },
         market={
             "underlying": "BTC",
             "spot": 60000,
@@ -90,18 +155,26 @@ def test_what_the_file_says_wins() -> None:
         "name": "x",
         "seed": 3,
         "runtime": "process",
-        "l1": {"chain_id": 5, "block_time_s": 3.0},
+        "l1": {"chain_id": 5, "block_time_s": 3.0, "confirmations": 3},
         "rollups": [
             {
                 "name": "b",
                 "chain_id": 8,
                 "engine": "evm",
-                "block_gas_limit": 2_000_000,
+                "block_gas_limit": 3_000_000,
                 "block_time_s": 4.0,
                 "dev_methods": True,
+                "data_availability": "blob",
+                "settlement": {"challenge_period_s": 9, "proposal_interval": 3},
             }
         ],
-        "messaging": {"mode": "shared-sequencer", "slot_s": 0.05, "mempool_limit": 9, "publish_every_s": 5.0},
+        "messaging": {
+            "mode": "l1-bridge",
+            "slot_s": 0.05,
+            "mempool_limit": 9,
+            "publish_every_s": 5.0,
+            "sequencing_window": 15,
+        },
         "market": {
             "underlying": "BTC",
             "spot": 60000.0,
@@ -119,17 +192,27 @@ def test_what_the_file_says_wins() -> None:
 
 
 @settings(deadline=None)
-@given(st.lists(NAMES, min_size=1, max_size=8, unique=True), NAMES, st.integers(0, 8))
-def test_adding_a_rollup_changes_no_other(names: list[str], added: str, place: int) -> None:
+@given(
+    st.lists(NAMES, min_size=1, max_size=8, unique=True),
+    NAMES,
+    st.integers(0, 8),
+    st.sampled_from(["shared-sequencer", "l1-bridge"]),
+)
+def test_adding_a_rollup_changes_no_other(names: list[str], added: str, place: int, mode: str) -> None:
     """Wherever the new line stands, ids and accounts of the rest stay, and the order is the file's."""
-    before = plan_of(rollups={name: {} for name in names})
+    messaging = {"mode": mode}
+    before = plan_of(rollups={name: {} for name in names}, messaging=messaging)
     more = [name for name in names if name != added]
     more.insert(place, added)
-    after = plan_of(rollups={name: {} for name in more})
+    after = plan_of(rollups={name: {} for name in more}, messaging=messaging)
     ids = {rollup.name: rollup.chain_id for rollup in after.rollups}
     assert more == list(ids)
     assert all(rollup.chain_id == ids[rollup.name] for rollup in before.rollups)
-    assert (before.users, before.roles, before.l1) == (after.users, after.roles, after.l1)
+    assert (before.users, before.l1) == (after.users, after.l1)
+    gone = {f"{added}-{role}" for role in ("batcher", "proposer", "challenger")}
+    assert [role for role in before.roles if role.name not in gone] == [
+        role for role in after.roles if role.name not in gone
+    ]
 
 
 @given(NAMES)
@@ -160,13 +243,49 @@ def test_seed_zero_gives_the_accounts_that_every_tool_knows() -> None:
 
 
 def test_roles_are_derived_on_their_own_branch() -> None:
-    """Seed 7, branch 1: as ``anvil --derivation-path "m/44'/60'/7'/1/"`` prints them."""
+    """Seed 7, branch 1: as ``anvil --derivation-path "m/44'/60'/7'/1/"`` prints them; the first three since the first version."""
     expected = [
         ("sequencer", "0x59a1b7AE12948Bcc0F48B75aD13179d756871537"),
         ("maker", "0x47Be11762ca38E75d2aC3E23b1080489CE232458"),
         ("deployer", "0x21dcd127db4893271b3435B485a53DB0B9f1E19E"),
+        ("guardian", "0x03e57BB9dfb22818429352ab17265645AF7f0F8B"),
+        ("relayer", "0x954117f0f6c4d2A4FA8494AF28FE3c19b8170021"),
     ]
-    assert expected == [(role.name, role.address) for role in plan_of(seed=7).roles]
+    assert expected == [(role.name, role.address) for role in derive_roles(7)]
+
+
+@pytest.mark.parametrize(
+    ("mode", "own"),
+    [
+        ("shared-sequencer", ["b-proposer", "b-challenger", "a-proposer", "a-challenger"]),
+        ("l1-bridge", ["b-batcher", "b-proposer", "b-challenger", "a-batcher", "a-proposer", "a-challenger"]),
+    ],
+)
+def test_each_rollup_has_roles_of_its_own(mode: str, own: list[str]) -> None:
+    """After those of the devnet, in the order of the file, found by name; only sets of one have batchers of their own."""
+    plan = plan_of(rollups={"b": {}, "a": {}}, messaging={"mode": mode})
+    assert [*ROLES, *own] == [role.name for role in plan.roles]
+    assert list(plan.roles) == [plan.role(role.name) for role in plan.roles]
+    with pytest.raises(KeyError):
+        plan.role("c-proposer")
+
+
+@pytest.mark.parametrize(("role", "branch"), [("batcher", 2), ("proposer", 3), ("challenger", 4)])
+def test_a_rollup_s_keys_follow_from_its_name(role: str, branch: int) -> None:
+    """Branches 2 to 4, by an index that a wallet takes: the packaged library finds the same keys."""
+    plan = plan_of(seed=7, messaging={"mode": "l1-bridge"})
+    key = key_from_seed(
+        seed_from_mnemonic(MNEMONIC, passphrase=""), f"m/44'/60'/7'/{branch}/{index_of('alpha')}"
+    )
+    assert EthAccount.from_key(key).address == plan.role(f"alpha-{role}").address
+
+
+def test_the_index_of_a_name_never_changes_between_versions() -> None:
+    """Recorded runs and contracts know these keys' addresses."""
+    assert {name: index_of(name) for name in ("alpha", "beta")} == {
+        "alpha": 1_619_849_536,
+        "beta": 1_192_017_715,
+    }
 
 
 @settings(deadline=None, max_examples=20)

@@ -68,10 +68,13 @@ def examples(section: type[Section]) -> dict[str, Any]:
 
 
 def test_the_examples_of_the_reference_are_valid() -> None:
-    """What hints tell users to write loads, all of it together (settlement excepted, which is not available)."""
+    """What hints tell users to write loads, all of it together."""
     content = examples(TopologySpec) | {
         "l1": examples(SECTIONS["l1",]),
-        "rollups": {"alpha": examples(SECTIONS["rollups", "<name>"])},
+        "rollups": {
+            "alpha": examples(SECTIONS["rollups", "<name>"])
+            | {"settlement": examples(SECTIONS["rollups", "<name>", "settlement"])}
+        },
         "messaging": examples(SECTIONS["messaging",]),
         "market": examples(SECTIONS["market",]),
     }
@@ -80,9 +83,15 @@ def test_the_examples_of_the_reference_are_valid() -> None:
 
 BASE: dict[str, Any] = {
     "name": "x",
-    "rollups": {"alpha": {"chain_id": 10}},
-    "l1": {"block_time": "1s"},
-    "messaging": {"slot": "200ms"},
+    "rollups": {
+        "alpha": {
+            "chain_id": 10,
+            "data_availability": "blob",
+            "settlement": {"kind": "optimistic", "challenge_period": "5s", "proposal_interval": "4s"},
+        }
+    },
+    "l1": {"block_time": "1s", "confirmations": 3},
+    "messaging": {"mode": "l1-bridge", "slot": "200ms", "sequencing_window": "30s"},
     "market": {"underlying": "ETH", "spot": 2000, "volatility": 0.6, "strikes": [1, 2], "expiries": ["1d"]},
 }
 
@@ -126,7 +135,9 @@ def test_unknown_keys_are_refused_by_both(section: tuple[str, ...]) -> None:
     assert (fits(content), loads(content)) == (False, False)
 
 
-@pytest.mark.parametrize("name", ["Alpha", "l1", "sequencer", "maker", "-a", "a-", "a_b", "a" * 33, "", "1a"])
+@pytest.mark.parametrize(
+    "name", ["Alpha", "l1", "sequencer", "maker", "relayer", "-a", "a-", "a_b", "a" * 33, "", "1a"]
+)
 def test_wrong_names_are_refused_by_both(name: str) -> None:
     """Rollup names follow one rule."""
     content = {"name": "x", "rollups": {name: {}}}
