@@ -10,8 +10,9 @@ import structlog
 
 from bridge.wire.errors import PeerUnreachable, RpcError
 from bridge.wire.jsonrpc import Client
-from rollup_node.chain import Chain, Commit
+from rollup_node.chain import Chain
 from rollup_node.errors import NotNext
+from rollup_node.messages import Commit
 
 PAGE = 200
 """Blocks asked for at once."""

@@ -115,8 +115,20 @@ class Route:
     when there is none, ``state`` an error), the answer itself (``transaction``), or the transaction's receipt (``trace``)."""
 
 
+@dataclass(frozen=True, slots=True)
+class Heads:
+    """What block tags mean at the moment."""
+
+    latest: int
+    """The gate."""
+    safe: int
+    """L1 holds the chain up to here."""
+    finalized: int
+    """Finalized L1 does."""
+
+
 def route(
-    method: str, params: Sequence[Any], gate: int, safe: int, *, dev_methods: bool, gas_cap: int = CALL_GAS
+    method: str, params: Sequence[Any], heads: Heads, *, dev_methods: bool, gas_cap: int = CALL_GAS
 ) -> Route:
     """Decide on a request that the node does not answer itself.
 
@@ -125,10 +137,10 @@ def route(
     """
     arguments = _capped(method, params, min(gas_cap, CALL_GAS))
     if method in STATE_READS:
-        return _pin(arguments, STATE_READS[method], gate, safe, missing_block="refuse", hashes=True)
+        return _pin(arguments, STATE_READS[method], heads, missing_block="refuse", hashes=True)
     if method in BLOCK_READS:
         hashes = method in NUMBER_OR_HASH
-        return _pin(arguments, BLOCK_READS[method], gate, safe, missing_block="nothing", hashes=hashes)
+        return _pin(arguments, BLOCK_READS[method], heads, missing_block="nothing", hashes=hashes)
     if method in HASH_READS:
         return Route("forward", _hash_first(arguments), "block")
     if method in TRANSACTION_READS:
@@ -148,7 +160,7 @@ def route(
     raise RpcError(METHOD_NOT_FOUND, f"the method {method} does not exist/is not available")
 
 
-def log_range(criteria: Any, gate: int, safe: int) -> dict[str, Any] | None:
+def log_range(criteria: Any, heads: Heads) -> dict[str, Any] | None:
     """The filter of ``eth_getLogs`` with its range pinned; None if it can match nothing yet.
 
     Raises:
@@ -158,8 +170,8 @@ def log_range(criteria: Any, gate: int, safe: int) -> dict[str, Any] | None:
         raise RpcError(INVALID_PARAMS, "expected a filter object")
     if criteria.get("blockHash") is not None:
         return dict(criteria)
-    first = block_number(criteria.get("fromBlock"), gate, safe)
-    last = min(block_number(criteria.get("toBlock"), gate, safe), gate)
+    first = block_number(criteria.get("fromBlock"), heads)
+    last = min(block_number(criteria.get("toBlock"), heads), heads.latest)
     if first > last:
         return None
     return {**criteria, "fromBlock": hex(first), "toBlock": hex(last)}
@@ -175,18 +187,18 @@ def log_windows(pinned: dict[str, Any]) -> Iterator[dict[str, Any]]:
         yield {**pinned, "fromBlock": hex(start), "toBlock": hex(min(start + LOG_WINDOW - 1, last))}
 
 
-def block_number(tag: Any, gate: int, safe: int) -> int:
+def block_number(tag: Any, heads: Heads) -> int:
     """The number that a block parameter means.
 
     Raises:
         RpcError: no block parameter.
     """
     if tag is None or tag in ("latest", "pending"):
-        return gate
+        return heads.latest
     if tag == "earliest":
         return 0
     if tag in ("safe", "finalized"):
-        return safe
+        return heads.safe if tag == "safe" else heads.finalized
     if isinstance(tag, dict) and "blockNumber" in tag:
         tag = tag["blockNumber"]
     try:
@@ -236,8 +248,7 @@ def _capped_call(call: Any, cap: int) -> Any:
 def _pin(
     arguments: list[Any],
     position: int,
-    gate: int,
-    safe: int,
+    heads: Heads,
     *,
     missing_block: Literal["refuse", "nothing"],
     hashes: bool,
@@ -249,8 +260,8 @@ def _pin(
         if isinstance(tag, dict) and "blockNumber" in tag:
             raise RpcError(INVALID_PARAMS, "a block is named by its hash or by its number, not by both")
         return Route("forward", arguments, "block" if missing_block == "nothing" else "state")
-    number = block_number(tag, gate, safe)
-    if number > gate:
+    number = block_number(tag, heads)
+    if number > heads.latest:
         if missing_block == "nothing":
             return Route("nothing", arguments)
         raise RpcError(SERVER_ERROR, "header not found")

@@ -8,24 +8,33 @@ import asyncio
 import contextlib
 import sys
 from collections.abc import AsyncIterator, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import structlog
 import uvloop
 
+from bridge.l1.errors import DatabaseUnusable
+from bridge.l1.follower import L1Follower
 from bridge.wire.configuration import read_configuration
+from bridge.wire.derivation import Derivation, Member, Rules
 from bridge.wire.errors import RESOURCE_UNAVAILABLE, SERVER_ERROR, RpcError
 from bridge.wire.journal import Journal
 from bridge.wire.jsonrpc import Client, dispatcher
 from bridge.wire.server import run_until_signalled, serve
-from rollup_node.chain import Chain, Commit, StageRequest, recover
+from rollup_node.chain import Chain
+from rollup_node.derivation.live import LiveDerivation
 from rollup_node.engines.base import Header
 from rollup_node.engines.evm import EvmEngine
 from rollup_node.errors import Diverged, EngineFailed, NodeError, NotNext, StaleTerm
 from rollup_node.following import Following
+from rollup_node.messages import Commit, StageRequest
+from rollup_node.outputs import Outputs
+from rollup_node.recovery import recover
+from rollup_node.rollup_rpc import RollupRpc
 from rollup_node.rpc import PublicRpc
+from rollup_node.settling import SettlingConfig, settling
 from rollup_node.store import Store
 
 CHECKPOINT_BLOCKS = 250
@@ -51,6 +60,23 @@ class Config:
     token: str
     """Bearer token of the control listener."""
     sequencer_url: str
+    l1_url: str
+    l1_chain_id: int
+    l1_poll_s: float
+    """Between two looks at L1."""
+    members: tuple[Member, ...]
+    """Every rollup of its sequencing set, itself included."""
+    batch_inbox: str
+    batcher: str
+    """Address that superbatches come from."""
+    window: int
+    """Sequencing window, L1 blocks."""
+    output_oracle: str
+    """Address of its L2OutputOracle on L1."""
+    proposer_key: str
+    challenger_key: str
+    proposal_interval: int
+    """L2 blocks between two outputs."""
     genesis: str
     data_dir: str
     journal: str
@@ -62,7 +88,13 @@ class Config:
     def parse(cls, fields: Mapping[str, Any]) -> "Config":
         """From decoded JSON; ports may be text."""
         ports = {key: int(value) for key, value in fields.items() if key.endswith("_port")}
-        return cls(**{**fields, **ports})
+        members = tuple(Member(member["chain_id"], member["portal"].lower()) for member in fields["members"])
+        return cls(**{**fields, **ports, "members": members})
+
+    @property
+    def rules(self) -> Rules:
+        """The derivation rules of its sequencing set."""
+        return Rules(self.members, self.batch_inbox.lower(), self.batcher.lower(), self.window)
 
 
 class ControlRpc:
@@ -76,7 +108,7 @@ class ControlRpc:
                 "rollup_greet": self._greet,
                 "rollup_stage": self._stage,
                 "rollup_commit": self._commit,
-                "rollup_published": self._published,
+                "rollup_rewind": self._rewind,
                 "rollup_accounts": self._accounts,
             }
         )
@@ -85,12 +117,16 @@ class ControlRpc:
         """The error that ends this chain, once there is one."""
         return await asyncio.shield(self._failed)
 
-    async def _greet(self, term: int, expected: int) -> Header:
+    async def _greet(self, term: int, expected: int) -> dict[str, Any]:
         async with self._translated():
             head = await self._chain.greet(term)
             if head.number < expected:
                 self._following.wake()
-            return head
+            return self._with_payload(head)
+
+    def _with_payload(self, head: Header) -> dict[str, Any]:
+        """A head with the digest of its payload: a sequencer knows no hash of a block that L1 forced."""
+        return {**asdict(head), "payload": self._chain.claim}
 
     async def _stage(self, message: Mapping[str, Any]) -> Any:
         async with self._translated():
@@ -101,9 +137,10 @@ class ControlRpc:
         async with self._translated():
             return await self._chain.commit(Commit.from_json(message))
 
-    async def _published(self, number: int) -> bool:
-        self._chain.safe = max(self._chain.safe, min(number, self._chain.gate.number))
-        return True
+    async def _rewind(self, term: int, number: int, digest: str | None) -> dict[str, Any]:
+        async with self._translated():
+            await self._chain.greet(term)
+            return self._with_payload(await self._chain.rewind(number, digest))
 
     async def _accounts(self, addresses: list[str]) -> list[list[str]]:
         async with self._translated():
@@ -157,16 +194,45 @@ async def _one_life(config: Config, store: Store, journal: Journal, stop: "async
     )
     async with contextlib.AsyncExitStack() as stack:
         stack.push_async_callback(engine.stop)
-        chain = await recover(engine, store, journal)
+        outputs = Outputs(engine, Path(config.data_dir) / "outputs.log", config.proposal_interval)
+        chain = await recover(engine, store, journal, [outputs.note])
         sequencer = await stack.enter_async_context(Client(config.sequencer_url))
         following = Following(chain, sequencer, config.chain_id)
         control = ControlRpc(chain, following)
-        public = PublicRpc(chain, config.chain_id, sequencer, dev_methods=config.dev_methods)
+        l1 = await stack.enter_async_context(Client(config.l1_url))
+        portals = [member.portal for member in config.members]
+        follower = L1Follower(l1, portals, [config.batch_inbox.lower()], poll_s=config.l1_poll_s)
+        deriving = LiveDerivation(chain, config.chain_id, Derivation(config.rules), follower, following.wake)
+        rollup_rpc = RollupRpc(chain, deriving.derivation, outputs)
+        public = PublicRpc(
+            chain, config.chain_id, sequencer, dev_methods=config.dev_methods, more=rollup_rpc.methods
+        )
         await stack.enter_async_context(serve(control.handle, config.control_port, token=config.token))
         await stack.enter_async_context(serve(public.handle, config.rpc_port, websocket=public.websocket))
         log.info("node.ready", head=chain.gate.number)
+        settlement = SettlingConfig(
+            config.l1_chain_id,
+            config.l1_poll_s,
+            config.output_oracle,
+            config.proposer_key,
+            config.challenger_key,
+        )
+        work = stack.enter_context(
+            settling(
+                settlement,
+                l1=l1,
+                folder=Path(config.data_dir),
+                chain=chain,
+                derivation=deriving.derivation,
+                caught_up=lambda: deriving.caught_up,
+                outputs=outputs,
+                journal=journal,
+            )
+        )
         tasks = {
+            *map(asyncio.create_task, work),
             asyncio.create_task(following.run()),
+            asyncio.create_task(deriving.run(l1)),
             asyncio.create_task(_keep_checkpoints(chain)),
             asyncio.create_task(_fail_with(engine)),
             asyncio.create_task(_raise(control)),
@@ -212,6 +278,6 @@ def main() -> None:
     except Diverged as exc:
         log.error("node.diverged", error=str(exc))
         sys.exit(EXIT_DIVERGED)
-    except (NodeError, OSError) as exc:
+    except (NodeError, DatabaseUnusable, OSError) as exc:
         log.error("node.failed", error=str(exc))
         sys.exit(1)

@@ -46,9 +46,18 @@ class PublicRpc:
         chain_id: EIP-155 chain id.
         sequencer: takes transactions.
         dev_methods: whether control methods are allowed.
+        more: further methods.
     """
 
-    def __init__(self, chain: Chain, chain_id: int, sequencer: Client, *, dev_methods: bool) -> None:
+    def __init__(
+        self,
+        chain: Chain,
+        chain_id: int,
+        sequencer: Client,
+        *,
+        dev_methods: bool,
+        more: "Mapping[str, Callable[..., Awaitable[Any]]] | None" = None,
+    ) -> None:
         self._chain, self._chain_id, self._sequencer, self._dev_methods = (
             chain,
             chain_id,
@@ -75,6 +84,7 @@ class PublicRpc:
             "eth_getFilterChanges": self._filters.changes,
             "eth_getFilterLogs": self._filters.logs,
             "eth_uninstallFilter": self._filters.uninstall,
+            **(more or {}),
         }
 
     async def handle(self, method: str, params: list[Any]) -> Any:
@@ -91,8 +101,7 @@ class PublicRpc:
         decided = route(
             method,
             params,
-            gate.number,
-            self._chain.safe,
+            self._chain.heads,
             dev_methods=self._dev_methods,
             gas_cap=gate.gas_limit,
         )
@@ -187,7 +196,7 @@ class PublicRpc:
             ) from exc
 
     async def _get_logs(self, criteria: Any) -> Any:
-        pinned = log_range(criteria, self._chain.gate.number, self._chain.safe)
+        pinned = log_range(criteria, self._chain.heads)
         if pinned is None:
             return []
         if not await self._is_committed_block([pinned]):

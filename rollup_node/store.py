@@ -6,16 +6,19 @@ reading stops at the first line that is not whole.
 
 ::
 
-    blocks.log            one line per committed block: crc32, space, JSON
-    checkpoint-N.state    engine state at block N, written to a temporary name and renamed
-    term                  highest term seen
+    blocks.log              one line per committed block, or per return to an earlier one: crc32, space, JSON
+    checkpoint-N-H.state    engine state at block N with hash H, written to a temporary name and renamed
+    term                    highest term seen
+    safe, finalized         last block that L1, and that finalized L1, was seen to hold
+
+The log says which checkpoints count: one of a block that it doesn't hold (any more) is of no use, because nobody could say what L1
+confirms of the blocks below it.
 """
 
 import contextlib
 import os
 import re
 import zlib
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -44,28 +47,60 @@ class Store:
         self._folder = folder
         self._log_path = folder / "blocks.log"
         self._log = os.open(self._log_path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o644)
-        self.term = self._read_term()
+        self.term = self._read_number("term")
+        self.safe = self._read_number("safe")
+        self.finalized = self._read_number("finalized")
+        self.claims: dict[int, str] = {}
+        """Digests of the payloads that L1 holds for blocks which turned out otherwise, by number; known once blocks were read."""
 
     def close(self) -> None:
         """Close the log."""
         os.close(self._log)
 
-    def append(self, block: Block) -> None:
-        """Remember a committed block."""
-        body = orjson.dumps(block)
-        os.write(self._log, b"%08x %s\n" % (zlib.crc32(body), body))
+    def append(self, block: Block, claim: str | None = None) -> None:
+        """Remember a committed block.
 
-    def blocks(self) -> Iterator[Block]:
-        """Every whole line in order; what follows the first damaged line is cut off, for it will be fetched again."""
+        Args:
+            block: the new head.
+            claim: digest of the payload that it was derived from, if the block's own is another one.
+        """
+        self._forget_claims(block.number)
+        if claim is None:
+            self._write(orjson.dumps(block))
+        else:
+            self.claims[block.number] = claim
+            self._write(orjson.dumps({"block": block, "claim": claim}))
+
+    def rewind(self, number: int) -> None:
+        """Blocks after ``number`` count no more; checkpoints of them go."""
+        self._forget_claims(number + 1)
+        self._write(orjson.dumps({"rewind": number}))
+        for checkpoint in self.checkpoints():
+            if checkpoint.number > number:
+                checkpoint.path.unlink(missing_ok=True)
+        self.note_settled(min(self.safe, number), min(self.finalized, number))
+
+    def blocks(self) -> list[Block]:
+        """Every block that counts, in order; what follows the first damaged line is cut off, for it will be fetched again."""
         good = 0
+        kept: list[Block] = []
+        self.claims = {}
         with self._log_path.open("rb") as log:
             for line in log:
                 body = _body(line)
                 if body is None:
                     break
                 good += len(line)
-                yield Block.from_json(body)
+                if "rewind" in body:
+                    self._drop(kept, body["rewind"] + 1)
+                    continue
+                block = Block.from_json(body.get("block", body))
+                self._drop(kept, block.number)  # after damage blocks come again
+                kept.append(block)
+                if "claim" in body:
+                    self.claims[block.number] = body["claim"]
         os.truncate(self._log_path, good)
+        return kept
 
     def checkpoints(self) -> list[Checkpoint]:
         """Stored engine states, newest first."""
@@ -92,14 +127,38 @@ class Store:
     def raise_term(self, term: int) -> None:
         """Remember a newer term."""
         if term > self.term:
-            temporary = self._folder / "term.tmp"
-            temporary.write_text(str(term))
-            temporary.replace(self._folder / "term")
+            self._write_number("term", term)
             self.term = term
 
-    def _read_term(self) -> int:
+    def note_settled(self, safe: int, finalized: int) -> None:
+        """Remember how far L1 holds the chain, so that a restart does not let these heads go back."""
+        if safe != self.safe:
+            self._write_number("safe", safe)
+            self.safe = safe
+        if finalized != self.finalized:
+            self._write_number("finalized", finalized)
+            self.finalized = finalized
+
+    def _drop(self, blocks: list[Block], first: int) -> None:
+        while blocks and blocks[-1].number >= first:
+            blocks.pop()
+        self._forget_claims(first)
+
+    def _forget_claims(self, first: int) -> None:
+        for number in [number for number in self.claims if number >= first]:
+            del self.claims[number]
+
+    def _write(self, body: bytes) -> None:
+        os.write(self._log, b"%08x %s\n" % (zlib.crc32(body), body))
+
+    def _write_number(self, name: str, number: int) -> None:
+        temporary = self._folder / f"{name}.tmp"
+        temporary.write_text(str(number))
+        temporary.replace(self._folder / name)
+
+    def _read_number(self, name: str) -> int:
         with contextlib.suppress(OSError, ValueError):
-            return int((self._folder / "term").read_text())
+            return int((self._folder / name).read_text())
         return 0
 
 

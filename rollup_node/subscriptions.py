@@ -62,6 +62,7 @@ class Filters:
         self._chain = chain
         self._filters: dict[str, Filter] = {}
         self._pending_listeners: list[Callable[[str], None]] = []
+        chain.on_rewind.append(self._rewound)
 
     def listen_pending(self, listener: Callable[[str], None]) -> Callable[[], None]:
         """Be told of every transaction passed on; returns the way out."""
@@ -78,7 +79,7 @@ class Filters:
 
     async def new_filter(self, criteria: Any) -> str:
         """``eth_newFilter``."""
-        log_range(criteria, self._chain.gate.number, self._chain.safe)
+        log_range(criteria, self._chain.heads)
         return self._add("logs", criteria)
 
     async def new_block_filter(self) -> str:
@@ -110,7 +111,7 @@ class Filters:
         entry = self._get(identity)
         if entry.kind != "logs":
             raise RpcError(INVALID_PARAMS, "this filter has no logs")
-        pinned = log_range(entry.criteria, self._chain.gate.number, self._chain.safe)
+        pinned = log_range(entry.criteria, self._chain.heads)
         if pinned is None:
             return []
         found = await self._chain.read("eth_getLogs", [pinned])
@@ -122,6 +123,11 @@ class Filters:
     async def uninstall(self, identity: Any) -> bool:
         """``eth_uninstallFilter``."""
         return self._filters.pop(str(identity), None) is not None
+
+    def _rewound(self, head: Header) -> None:
+        """Blocks after this one are gone: what takes their numbers is new."""
+        for entry in self._filters.values():
+            entry.last = min(entry.last, head.number)
 
     def _add(self, kind: Literal["logs", "blocks", "pending"], criteria: dict[str, Any]) -> str:
         now = time.monotonic()
@@ -148,13 +154,13 @@ class Filters:
         if entry.kind == "blocks":
             blocks = [await request("eth_getBlockByNumber", [hex(n), False]) for n in range(first, last + 1)]
             return [block["hash"] for block in blocks]
-        gate, safe = self._chain.gate.number, self._chain.safe
+        heads = self._chain.heads
         begin, end = entry.criteria.get("fromBlock"), entry.criteria.get("toBlock")
         # an open end goes on to the gate, a fixed one stays where it is
         if begin not in OPEN_ENDS:
-            first = max(first, block_number(begin, gate, safe))
+            first = max(first, block_number(begin, heads))
         if end not in OPEN_ENDS:
-            last = min(last, block_number(end, gate, safe))
+            last = min(last, block_number(end, heads))
         if first > last or entry.criteria.get("blockHash") is not None:
             return []
         return list(await request("eth_getLogs", [_window(entry.criteria, first, last)]))
@@ -207,7 +213,7 @@ class Connection:
                 )
             criteria = params[1] if len(params) > 1 else {}
             if kind == "logs":
-                log_range(criteria, self._chain.gate.number, self._chain.safe)
+                log_range(criteria, self._chain.heads)
             identity = hex(secrets.randbits(128))
             self._subscriptions[identity] = (kind, criteria)
             return identity
@@ -240,6 +246,8 @@ class Connection:
         request = self._chain.read
         if kind == "newHeads":
             block = await request("eth_getBlockByNumber", [hex(number), False])
+            if block is None:
+                return []  # the chain went back meanwhile; what takes its number is told in turn
             hidden = ("transactions", "uncles", "withdrawals")
             return [{key: value for key, value in block.items() if key not in hidden}]
         if kind == "logs":

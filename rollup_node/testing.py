@@ -5,7 +5,7 @@ in its pool, with a block mined that nobody asked to keep, with some of the bloc
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,9 +18,11 @@ from bridge.wire.keccak import from_hex, keccak256, to_hex
 from bridge.wire.slot import Block, BundlePart, Payload, block_transactions
 from bridge.wire.testing import MemoryJournal, Program, ToyState, signed
 from bridge.wire.transaction import decode_transaction
-from rollup_node.chain import Chain, Commit, StageRequest, recover
+from rollup_node.chain import Chain
 from rollup_node.engines.base import BlockInput, ExecutedBlock, Header, TransactionResult
 from rollup_node.errors import EngineFailed
+from rollup_node.messages import Commit, StageRequest
+from rollup_node.recovery import recover
 from rollup_node.store import Store
 
 GAS_LIMIT = 600_000
@@ -53,11 +55,13 @@ class ToyEngine:
     running: bool = False
     executions: int = 0
     requests: list[tuple[str, list[Any]]] = field(default_factory=list)
+    floor: int = 0
+    """Number of the restored block: what was before cannot be reached."""
 
     async def start(self) -> Header:
         """From genesis."""
         await self._pause()
-        self.blocks, self.pool, self.running = [ToyBlock(GENESIS, (), {}, {})], [], True
+        self.blocks, self.pool, self.running, self.floor = [ToyBlock(GENESIS, (), {}, {})], [], True, 0
         return GENESIS
 
     async def stop(self) -> None:
@@ -69,6 +73,11 @@ class ToyEngine:
         """The last block."""
         await self._pause()
         return self.blocks[-1].header
+
+    async def header(self, number: int) -> Header | None:
+        """Of a block."""
+        await self._pause()
+        return next((block.header for block in self.blocks if block.header.number == number), None)
 
     async def execute(self, block: BlockInput) -> ExecutedBlock:
         """Submit, mine, read back; what was left in the pool is mined first, as by a real engine."""
@@ -109,6 +118,8 @@ class ToyEngine:
         if self.blocks[-1].header.number < number:
             raise EngineFailed(f"behind {number}")
         self.pool = []
+        if number < self.floor:
+            raise EngineFailed(f"there is no way back to {number}: the state of {self.floor} was loaded")
         while self.blocks[-1].header.number > number:
             await self._pause()
             self.blocks.pop()
@@ -119,29 +130,30 @@ class ToyEngine:
         return f"toy revert of {transaction[:10]}", "0x08c379a0"
 
     async def checkpoint(self, path: Path) -> None:
-        """Write the head's state, in two parts."""
+        """Write the head's state and all headers, in two parts."""
         head = self.blocks[-1]
         nonces = {to_hex(sender): nonce for sender, nonce in head.nonces.items()}
-        text = orjson.dumps([head.header, list(head.cells.items()), nonces])
+        headers = [block.header for block in self.blocks]
+        text = orjson.dumps([headers, list(head.cells.items()), nonces])
         path.write_bytes(text[: len(text) // 2])
         await self._pause()
         path.write_bytes(text)
 
     async def restore(self, path: Path) -> Header:
-        """Continue from a checkpoint."""
+        """Continue from a checkpoint; of the blocks before it only the headers are known."""
         await self._pause()
         try:
-            header, cells, nonces = orjson.loads(path.read_bytes())
-        except orjson.JSONDecodeError as exc:
+            headers, cells, nonces = orjson.loads(path.read_bytes())
+        except (ValueError, TypeError) as exc:
             raise EngineFailed("no state") from exc
-        restored = ToyBlock(
-            Header(**header),
-            (),
-            dict(map(tuple, cells)),
-            {from_hex(sender): nonce for sender, nonce in nonces.items()},
-        )
-        self.blocks.append(restored)
-        return restored.header
+        self.blocks = [ToyBlock(Header(**header), (), {}, {}) for header in headers]
+        self.blocks[-1].cells.update(map(tuple, cells))
+        self.blocks[-1].nonces.update({from_hex(sender): nonce for sender, nonce in nonces.items()})
+        self.floor = self.blocks[-1].header.number
+        return self.blocks[-1].header
+
+    async def learn(self, blocks: Mapping[int, Sequence[bytes]]) -> None:
+        """Nothing has two names here."""
 
     async def request(self, method: str, params: Sequence[Any]) -> Any:
         """Reads, above the gate too; a method it doesn't know fails as an engine's would."""
@@ -165,6 +177,11 @@ class ToyEngine:
             case "eth_getTransactionCount":
                 nonces = next(b.nonces for b in self.blocks if b.header.number == int(params[1], 16))
                 return hex(nonces.get(from_hex(params[0]), 0))
+            case "eth_getProof":
+                number = int(params[2], 16)
+                if not self.floor <= number < len(self.blocks):
+                    raise RpcError(-32000, "required historical state unavailable")
+                return {"storageHash": to_hex(keccak256(from_hex(self.blocks[number].header.state_root)))}
             case "eth_getBalance":
                 return hex(10**18)
             case "anvil_setCell":
@@ -210,6 +227,18 @@ class Decided:
         self.blocks.append(Block(901, made.number, made.hash, made.state_root, content))
         return self.blocks[-1]
 
+    async def on(self, blocks: Sequence[Block], content: Payload) -> Block:
+        """The child of the last of some blocks, which are a chain from the first on."""
+        same = 0
+        while same < min(len(blocks), len(self.blocks)) and blocks[same] == self.blocks[same]:
+            same += 1
+        if self.blocks:
+            await self.engine.rewind(same)
+            del self.blocks[same:]
+        for block in blocks[same:]:
+            await self.decide(block.payload)
+        return await self.decide(content)
+
 
 class Node:
     """A chain with everything around it."""
@@ -237,13 +266,22 @@ class Node:
         return await self.chain.stage(StageRequest.from_json(orjson.loads(orjson.dumps(message))))
 
     async def commit(
-        self, block: Block | None, *, term: int = 1, aborted: Any = (), recovered: bool = False
+        self,
+        block: Block | None,
+        *,
+        parent: str | None = "",
+        term: int = 1,
+        aborted: Any = (),
+        recovered: bool = False,
     ) -> Header:
-        """Say what was decided, as the wire brings it."""
+        """Say what was decided, as the wire brings it; on the parent that it has here unless ``parent`` names another."""
+        gate = self.chain.gate
+        own = gate.parent if block is not None and block.number == gate.number else gate.hash
         message = {
             "term": term,
             "slot": 7,
             "block": block,
+            "parent": own if parent == "" else parent,
             "aborted": aborted,
             "causes": {BUNDLE: "sequencer/1/9"},
         }

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Sequence
 
 from bridge.wire.bundle import decode_bundle
+from bridge.wire.deposits import ATTRIBUTES_GAS
 from bridge.wire.errors import (
     INVALID_PARAMS,
     LIMIT_EXCEEDED,
@@ -105,6 +106,19 @@ class Admission:
             cause,
         )
 
+    async def refresh(self, rollup: Rollup) -> None:
+        """Ask for the nonces of accounts that wait for this rollup: deposits and forced blocks raise them too."""
+        senders = {
+            leg.sender for item in self._mempool for leg in item.legs if leg.chain_id == rollup.chain_id
+        }
+        answers = await self._ask(rollup.chain_id, sorted(senders)) if senders else []
+        if isinstance(answers, RollupDown):
+            return  # it is greeted again, and asked again
+        for sender, (nonce, _) in zip(sorted(senders), answers, strict=True):
+            account = (rollup.chain_id, sender)
+            known = self._mempool.next_nonce.get(account, 0)
+            self._mempool.next_nonce[account] = max(known, int(nonce, 16))
+
     async def _admit(
         self, identity: str, build: Builder, legs: tuple[Transaction, ...], cause: str | None
     ) -> str:
@@ -193,7 +207,7 @@ class Admission:
                     f"max fee per gas less than block base fee: {leg.max_fee} < {rollup.base_fee} on {rollup.name}",
                 )
         for chain, needed in gas.items():
-            room = self._rollups[chain].gas_limit - SYSTEM_GAS
+            room = self._rollups[chain].gas_limit - SYSTEM_GAS - ATTRIBUTES_GAS
             if needed > room:
                 raise RpcError(
                     SERVER_ERROR, f"exceeds block gas limit: {needed} > {room} on {self._rollups[chain].name}"

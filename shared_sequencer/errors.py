@@ -6,6 +6,7 @@
     ├── WalDamaged      the log is broken before its end: stop, a human must look
     ├── WalFailed       the disk refused a write or an fsync: stop, nothing more may be acknowledged
     ├── WalLocked       another sequencer owns this log: stop
+    ├── CutNeeded       L1 contradicts the log, which was cut: begin again from it
     └── RollupDown      a rollup node does not take part: go on without it
 """
 
@@ -24,6 +25,10 @@ class WalFailed(SequencerError):  # noqa: N818 - states what happened
 
 class WalLocked(SequencerError):  # noqa: N818 - states what happened
     """Another process holds the log."""
+
+
+class CutNeeded(SequencerError):  # noqa: N818 - states what happened
+    """Decided slots no longer stand; the log says so from now on."""
 
 
 class RollupDown(SequencerError):  # noqa: N818 - states what happened

@@ -111,6 +111,21 @@ class Mempool:
         self.release(end.item)
         self.ended[end.item.id] = end
 
+    def take_back(self, item: Item) -> None:
+        """What ended it was undone: it waits again (see :meth:`settle_order`)."""
+        del self.ended[item.id]
+        self.waiting[item.id] = item
+        self.reserve(item)
+
+    def settle_order(self, admitted: Mapping[str, int]) -> None:
+        """Put waiting items into their order of admission (position by hash) again."""
+        ordered = sorted(self.waiting.items(), key=lambda entry: admitted[entry[0]])
+        self.waiting = dict(ordered)
+
+    def deposited(self, account: Account) -> None:
+        """A block holds a deposit of this account, which takes a nonce."""
+        self.next_nonce[account] = self.next_nonce.get(account, 0) + 1
+
     def included(self, leg: Transaction) -> None:
         """A decided slot holds this transaction."""
         account = (leg.chain_id, leg.sender)

@@ -2,9 +2,10 @@
 
 import asyncio
 import contextlib
+import functools
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,19 +13,26 @@ from typing import Any
 import structlog
 import uvloop
 
+from bridge.l1.follower import L1Follower
 from bridge.wire.configuration import read_configuration
+from bridge.wire.derivation import Derivation, Member, Rules
 from bridge.wire.journal import Journal
 from bridge.wire.jsonrpc import Client
+from bridge.wire.keccak import to_hex
 from bridge.wire.server import run_until_signalled, serve
-from bridge.wire.slot import Decision, Slot
+from bridge.wire.signing import address_of
+from bridge.wire.slot import payload_digest
 from shared_sequencer.admission import Admission
-from shared_sequencer.errors import RollupDown, SequencerError, WalDamaged
-from shared_sequencer.mempool import End, Item, Mempool
+from shared_sequencer.availability import AVAILABILITIES
+from shared_sequencer.errors import CutNeeded, SequencerError
+from shared_sequencer.l1 import L1View
 from shared_sequencer.ordering import FirstComeFirstServed
 from shared_sequencer.publisher import Publisher
+from shared_sequencer.recovery import Recovered, recover
 from shared_sequencer.rollups import Rollup
 from shared_sequencer.rpc import SequencerRpc
-from shared_sequencer.sequencer import Sequencer, SlotLog, journal_decision, new_slot_log, record_ends
+from shared_sequencer.sequencer import Sequencer, journal_decision
+from shared_sequencer.slot_log import SlotLog
 from shared_sequencer.wal import WriteAheadLog
 
 log = structlog.get_logger()
@@ -40,17 +48,30 @@ class RollupConfig:
     block_time_s: float
     control_url: str
     token: str
+    portal: str
+    """Address of its OptimismPortal on L1."""
 
 
 @dataclass(frozen=True, slots=True)
 class Config:
     """Everything the sequencer is told."""
 
+    name: str
     rpc_port: int
     l1_url: str
     l1_chain_id: int
+    l1_poll_s: float
+    """Between two looks at L1."""
+    l1_confirmations: int
+    """L1 blocks on top of one before rollups build on it."""
     private_key: str
     """Of the L1 account that publishes; it does nothing else."""
+    batch_inbox: str
+    """Where superbatches are sent."""
+    window: int
+    """Sequencing window, L1 blocks."""
+    data_availability: str
+    """``calldata`` or ``blob``."""
     rollups: tuple[RollupConfig, ...]
     slot_s: float
     mempool_limit: int
@@ -65,43 +86,6 @@ class Config:
         return cls(**{**fields, "rollups": rollups, "rpc_port": int(fields["rpc_port"])})
 
 
-@dataclass(slots=True)
-class Recovered:
-    """What the log said."""
-
-    term: int
-    mempool: Mempool
-    slots: SlotLog
-    publishing: list[dict[str, object]]
-
-
-def recover(wal: WriteAheadLog) -> Recovered:
-    """Rebuild everything from the log.
-
-    Raises:
-        WalDamaged: the log contradicts itself.
-    """
-    found = Recovered(0, Mempool(), new_slot_log(), [])
-    for record in wal.records():
-        match record["kind"]:
-            case "term":
-                found.term = record["term"]
-            case "bundle" | "transaction":
-                found.mempool.add(Item.from_record(record))
-            case "slot":
-                slot = Slot.from_json(record["slot"])
-                found.slots.add(slot)
-                record_ends(found.mempool, slot)
-            case "end":
-                item = found.mempool.waiting[record["id"]]
-                found.mempool.end(End(item, Decision(item.id, "expire", reason=record["reason"]), None, {}))
-            case "superbatch" | "published":
-                found.publishing.append(record)
-            case kind:
-                raise WalDamaged(f"unknown record kind {kind!r}: written by another version")
-    return found
-
-
 async def run(config: Config) -> None:
     """Run until SIGTERM.
 
@@ -109,93 +93,143 @@ async def run(config: Config) -> None:
         SequencerError: the log is damaged, locked, or cannot be written.
     """
     wal = WriteAheadLog(Path(config.data_dir) / "wal.log")
-    with Journal(Path(config.journal), "sequencer", "sequencer") as journal, contextlib.closing(wal):
+    stop = asyncio.ensure_future(run_until_signalled())
+    with Journal(Path(config.journal), config.name, "sequencer") as journal, contextlib.closing(wal):
         journal.emit("node.started")
-        found = recover(wal)
-        async with contextlib.AsyncExitStack() as stack, asyncio.TaskGroup() as tasks:
+        async with asyncio.TaskGroup() as tasks:
+            found = recover(wal.records())
             committer = tasks.create_task(wal.run())
-            term = found.term + 1
-            await wal.append([{"kind": "term", "term": term}])
-            _repeat_last_decisions(
-                found, journal, {rollup.chain_id: rollup.name for rollup in config.rollups}
-            )
-            rollups = [
-                Rollup(
-                    rollup.name,
-                    rollup.chain_id,
-                    rollup.gas_limit,
-                    rollup.block_time_s,
-                    await stack.enter_async_context(Client(rollup.control_url, token=rollup.token)),
-                )
-                for rollup in config.rollups
-            ]
-            _place(rollups, found.slots)
-            l1 = await stack.enter_async_context(Client(config.l1_url))
-            sequencer = Sequencer(
-                term=term,
-                slot_s=config.slot_s,
-                rollups=rollups,
-                mempool=found.mempool,
-                slots=found.slots,
-                wal=wal,
-                journal=journal,
-                policy=FirstComeFirstServed(),
-            )
+            while not stop.done():
+                try:
+                    await _one_life(config, found, wal, journal, stop)
+                except* CutNeeded as group:
+                    # the cut is in the log: what stands on it is built again from there
+                    journal.emit("log.cut", reason=str(group.exceptions[0]))
+                    await wal.append([])  # what this life was writing is on disk
+                    found = recover(wal.records())
+            committer.cancel()
+        journal.emit("node.stopped")
 
-            async def on_published(blocks: Mapping[int, int]) -> None:
-                for rollup in rollups:
-                    if rollup.chain_id in blocks:
-                        rollup.published = blocks[rollup.chain_id]
-                        with contextlib.suppress(RollupDown):
-                            await rollup.call("rollup_published", rollup.published)
 
-            publisher = Publisher(
-                l1=l1,
-                l1_chain_id=config.l1_chain_id,
-                private_key=config.private_key,
-                every_s=config.publish_every_s,
-                term=term,
-                slots=found.slots,
-                wal=wal,
-                journal=journal,
-                on_published=on_published,
+async def _one_life(
+    config: Config, found: Recovered, wal: WriteAheadLog, journal: Journal, stop: "asyncio.Future[None]"
+) -> None:
+    """From the log to the end of the process, or to a cut of the log."""
+    async with contextlib.AsyncExitStack() as stack, asyncio.TaskGroup() as tasks:
+        term = found.term + 1
+        await wal.append([{"kind": "term", "term": term}])
+        _repeat_last_decisions(found, journal, {rollup.chain_id: rollup.name for rollup in config.rollups})
+        rollups = [
+            Rollup(
+                rollup.name,
+                rollup.chain_id,
+                rollup.gas_limit,
+                rollup.block_time_s,
+                await stack.enter_async_context(Client(rollup.control_url, token=rollup.token)),
             )
-            for record in found.publishing:
-                publisher.restore(record)
-            published = publisher.published_blocks()
-            for rollup in rollups:
-                rollup.published = published.get(rollup.chain_id, 0)
-            admission = Admission(
-                rollups,
-                found.mempool,
-                wal,
-                journal,
-                config.mempool_limit,
-                clock=lambda: found.slots.now(time.time()),
-            )
-            rpc = SequencerRpc(
-                sequencer=sequencer,
-                admission=admission,
-                mempool=found.mempool,
-                slots=found.slots,
-                publisher=publisher,
-                rollups=rollups,
-            )
-            await stack.enter_async_context(serve(rpc.handle, config.rpc_port))
-            journal.emit(
-                "node.recovered",
-                term=term,
-                slots=len(found.slots.slots),
-                waiting=len(found.mempool),
-                rollups=len(rollups),
-            )
-            log.info("node.ready", term=term, slots=len(found.slots.slots))
-            work = [committer, tasks.create_task(sequencer.run()), tasks.create_task(publisher.run())]
-            work += [tasks.create_task(rollup.keep(term, sequencer.wake)) for rollup in rollups]
-            await run_until_signalled()
-            journal.emit("node.stopped")
-            for task in work:
-                task.cancel()
+            for rollup in config.rollups
+        ]
+        _place(rollups, found.slots)
+        l1 = await stack.enter_async_context(Client(config.l1_url))
+        address = to_hex(address_of(config.private_key))
+        members = tuple(Member(rollup.chain_id, rollup.portal.lower()) for rollup in config.rollups)
+        derivation = Derivation(Rules(members, config.batch_inbox.lower(), address, config.window))
+        view = L1View(derivation, config.l1_confirmations, found.slots, wal)
+        sequencer = Sequencer(
+            term=term,
+            slot_s=config.slot_s,
+            rollups=rollups,
+            mempool=found.mempool,
+            slots=found.slots,
+            l1=view,
+            wal=wal,
+            journal=journal,
+            policy=FirstComeFirstServed(),
+        )
+        availability = AVAILABILITIES[config.data_availability](
+            l1, config.l1_chain_id, config.private_key, config.batch_inbox
+        )
+        stack.push_async_callback(availability.close)
+        publisher = Publisher(
+            l1=l1,
+            private_key=config.private_key,
+            every_s=config.publish_every_s,
+            term=term,
+            slots=found.slots,
+            derivation=derivation,
+            availability=availability,
+            wal=wal,
+            journal=journal,
+            superbatches=found.superbatches,
+            signed=found.signed.values(),
+        )
+        admission = Admission(
+            rollups,
+            found.mempool,
+            wal,
+            journal,
+            config.mempool_limit,
+            clock=lambda: found.slots.now(time.time()),
+        )
+
+        async def on_l1() -> None:
+            _note_forced(rollups, found.slots)
+            sequencer.wake()
+
+        async def on_up(rollup: Rollup) -> None:
+            await admission.refresh(rollup)
+            sequencer.wake()
+
+        view.listeners.append(on_l1)
+        rpc = SequencerRpc(
+            sequencer=sequencer,
+            admission=admission,
+            mempool=found.mempool,
+            slots=found.slots,
+            publisher=publisher,
+            rollups=rollups,
+        )
+        await stack.enter_async_context(serve(rpc.handle, config.rpc_port))
+        journal.emit(
+            "node.recovered",
+            term=term,
+            slots=len(found.slots.slots),
+            waiting=len(found.mempool),
+            rollups=len(rollups),
+        )
+        log.info("node.ready", term=term, slots=len(found.slots.slots))
+        follower = L1Follower(
+            l1, [member.portal for member in members], [config.batch_inbox.lower()], poll_s=config.l1_poll_s
+        )
+        work = [
+            tasks.create_task(sequencer.run()),
+            tasks.create_task(publisher.run()),
+            tasks.create_task(view.follow(follower, l1)),
+            *(
+                tasks.create_task(rollup.keep(term, found.slots.cancelled, functools.partial(on_up, rollup)))
+                for rollup in rollups
+            ),
+        ]
+        await asyncio.shield(stop)
+        for task in work:
+            task.cancel()
+
+
+def _place(rollups: Iterable[Rollup], slots: SlotLog) -> None:
+    """Where each rollup stands by the log."""
+    for rollup in rollups:
+        head = slots.heads.get(rollup.chain_id)
+        rollup.number, rollup.hash = head.number if head else 0, slots.hashes.get(rollup.chain_id)
+        forced = slots.forced_head(rollup.chain_id)
+        rollup.payload = payload_digest(forced) if forced is not None else None
+
+
+def _note_forced(rollups: Iterable[Rollup], slots: SlotLog) -> None:
+    """Rollups whose log has grown by blocks that L1 forced wait until their nodes have those too."""
+    for rollup in rollups:
+        head, forced = slots.heads.get(rollup.chain_id), slots.forced_head(rollup.chain_id)
+        if head is not None and forced is not None and head.number > rollup.number:
+            rollup.forced(head.number, forced)
 
 
 def _repeat_last_decisions(found: Recovered, journal: Journal, names: Mapping[int, str]) -> None:
@@ -204,7 +238,8 @@ def _repeat_last_decisions(found: Recovered, journal: Journal, names: Mapping[in
         return
     slot = found.slots.slots[-1]
     for decision in slot.decisions:
-        item = found.mempool.ended[decision.id].item
+        end = found.mempool.ended.get(decision.id)  # a transaction that was dropped may have come again
+        item = end.item if end is not None else found.mempool.waiting[decision.id]
         found.slots.causes[decision.id] = journal_decision(
             journal,
             decision,
@@ -217,21 +252,12 @@ def _repeat_last_decisions(found: Recovered, journal: Journal, names: Mapping[in
         )
 
 
-def _place(rollups: list[Rollup], slots: SlotLog) -> None:
-    """Set each rollup to its last decided block."""
-    for rollup in rollups:
-        numbers = slots.by_chain.get(rollup.chain_id, [])
-        if numbers:
-            slot = slots.slots[numbers[-1]]
-            block = next(block for block in slot.blocks if block.chain_id == rollup.chain_id)
-            rollup.number, rollup.hash = block.number, block.hash
-
-
 def main() -> None:
     """Entry point of ``python -m shared_sequencer``."""
-    structlog.contextvars.bind_contextvars(node="sequencer")
+    config = Config.parse(read_configuration())
+    structlog.contextvars.bind_contextvars(node=config.name)
     try:
-        uvloop.run(run(Config.parse(read_configuration())))
+        uvloop.run(run(config))
     except* (SequencerError, OSError) as group:
         for exc in group.exceptions:
             log.error("node.failed", error=str(exc))

@@ -1,36 +1,37 @@
-"""Publishing: decided slots go to L1 as superbatches, one transaction each, in order, exactly once.
+"""Publishing: decided slots go to L1 as superbatches, one transaction each, in order, each counting once.
 
-The publisher's L1 account does nothing else, so *its nonce is the superbatch's number*: L1 itself refuses a second superbatch of
-the same number, whoever sends it, and the account's nonce on L1 tells after any crash how far publishing got. Before a superbatch is sent its
-signed bytes are in the write-ahead log, so a retry sends the same bytes. Should L1 lose blocks (a reorganisation, a
-restart from an older state) the nonce goes back and the same superbatches are sent again from the log.
+What counts is not decided here: the publisher asks the derivation rules, which run over the inbox as every verifier runs
+them, how far L1 holds the log. A superbatch's signed bytes are in the write-ahead log before they are sent, so a retry sends
+the same bytes, and the account's nonce lets L1 take them once. Should L1 lose blocks (a reorganisation, a restart
+from an older state) both the nonce and the derived state go back, and the same superbatches are sent again. If a superbatch
+can no longer count (L1 took its nonce for something else, or was reorganised so that a nonce before it is free again), it is
+discarded and its slots are signed anew. A discarded one may still win, where L1 was reorganised once more: what counts on L1
+leads, whichever of the signed superbatches that is.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import structlog
 
+from bridge.wire.derivation import Derivation
 from bridge.wire.errors import PeerUnreachable, RpcError
 from bridge.wire.journal import Journal, subject
 from bridge.wire.jsonrpc import Client
-from bridge.wire.keccak import from_hex, keccak256, to_hex
-from bridge.wire.signing import UnsignedTransaction, address_of, sign_transaction
+from bridge.wire.keccak import from_hex, to_hex
+from bridge.wire.signing import address_of
 from bridge.wire.slot import GENESIS_PARENT, Slot
 from bridge.wire.stages import Stage
-from bridge.wire.superbatch import BATCH_INBOX, MAX_BYTES, encode_superbatch, superbatch_hash
-from shared_sequencer.sequencer import SlotLog
+from bridge.wire.superbatch import MAX_BYTES, encode_superbatch, superbatch_hash
+from shared_sequencer.availability import Availability
+from shared_sequencer.errors import WalDamaged
+from shared_sequencer.slot_log import SlotLog
 from shared_sequencer.wal import WriteAheadLog
 
 POLL_SECONDS = 0.2
 """Between two looks at L1 while a superbatch is on its way."""
-PRIORITY_FEE = 10**9
-"""Wei per gas."""
-FEE_HEADROOM = 10
-"""A superbatch offers this many times the L1 base fee, so that it stays valid while it waits."""
-
 MAX_SLOTS = 100
 """Slots in one superbatch: with a slot's largest size this bounds what a verifier inflates and what is encoded at once."""
 
@@ -42,19 +43,40 @@ class SignedSuperbatch:
     """A superbatch on its way to L1."""
 
     number: int
+    nonce: int
+    """Of the L1 account."""
     first: int
     """First slot it holds."""
     last: int
     hash: str
+    parent: str
+    """Hash of the superbatch before."""
     raw: str
-    """Signed L1 transaction."""
+    """Signed L1 transaction, as it is sent."""
+    l1_hash: str
+    """Hash of the L1 transaction."""
     l1_block: int | None = None
-    """Where it was seen on L1."""
+    """Where it was seen to count; None until then."""
 
-    @property
-    def l1_hash(self) -> str:
-        """Hash of the L1 transaction."""
-        return to_hex(keccak256(from_hex(self.raw)))
+    def seen(self, l1_block: int) -> "SignedSuperbatch":
+        """The same, counting since an L1 block."""
+        return replace(self, l1_block=l1_block)
+
+
+def chain_of(signed: Iterable[SignedSuperbatch], last: str) -> list[SignedSuperbatch]:
+    """The superbatches up to the one with hash ``last``, from the first on.
+
+    Raises:
+        WalDamaged: one of them was never signed here.
+    """
+    by_hash = {superbatch.hash: superbatch for superbatch in signed}
+    chain: list[SignedSuperbatch] = []
+    while last != GENESIS_PARENT:
+        if last not in by_hash:
+            raise WalDamaged(f"L1 holds superbatch {last}, which this log does not have")
+        chain.append(by_hash[last])
+        last = by_hash[last].parent
+    return chain[::-1]
 
 
 class Publisher:
@@ -64,25 +86,25 @@ class Publisher:
         self,
         *,
         l1: Client,
-        l1_chain_id: int,
         private_key: str,
         every_s: float,
         term: int,
         slots: SlotLog,
+        derivation: Derivation,
+        availability: Availability,
         wal: WriteAheadLog,
         journal: Journal,
-        on_published: Callable[[Mapping[int, int]], Awaitable[None]],
+        superbatches: Sequence[SignedSuperbatch] = (),
+        signed: Iterable[SignedSuperbatch] = (),
     ) -> None:
-        self._l1, self._l1_chain_id, self._key, self._every_s, self._term = (
-            l1,
-            l1_chain_id,
-            private_key,
-            every_s,
-            term,
-        )
-        self._slots, self._wal, self._journal, self._on_published = slots, wal, journal, on_published
+        self._l1, self._every_s, self._term = l1, every_s, term
+        self._slots, self._derivation, self._availability = slots, derivation, availability
+        self._wal, self._journal = wal, journal
         self._address = to_hex(address_of(private_key))
-        self.superbatches: list[SignedSuperbatch] = []
+        self.superbatches = list(superbatches)
+        """Those that count on L1, and those that are on their way there."""
+        self._signed = {superbatch.l1_hash: superbatch for superbatch in signed}
+        """By L1 transaction; discarded ones too: L1 may take one of them all the same."""
 
     @property
     def next_slot(self) -> int:
@@ -91,22 +113,13 @@ class Publisher:
 
     @property
     def published_slots(self) -> int:
-        """How many slots, from the first on, are on L1."""
-        seen = [superbatch.last + 1 for superbatch in self.superbatches if superbatch.l1_block is not None]
-        return max(seen, default=0)
+        """How many slots, from the first on, L1 holds."""
+        return self._derivation.state.slots if self._derivation.l1_head >= 0 else 0
 
-    def published_blocks(self) -> dict[int, int]:
-        """Last block of each rollup whose superbatch is on L1, by chain id."""
-        slots = self._slots.slots[: self.published_slots]
-        return {block.chain_id: block.number for slot in slots for block in slot.blocks}
-
-    def restore(self, record: Mapping[str, Any]) -> None:
-        """Take up a record of the log."""
-        if record["kind"] == "superbatch":
-            self.superbatches.append(SignedSuperbatch(**record["superbatch"]))
-        else:
-            number = record["number"]
-            self.superbatches[number] = replace(self.superbatches[number], l1_block=record["l1_block"])
+    @property
+    def counting(self) -> int:
+        """How many superbatches count."""
+        return self._derivation.state.superbatches if self._derivation.l1_head >= 0 else 0
 
     async def run(self) -> None:
         """Publish for ever; L1 may come and go."""
@@ -123,39 +136,67 @@ class Publisher:
 
     async def _prepare(self) -> None:
         """Sign the next superbatch and make it durable."""
+        self._follow_l1()
         number = len(self.superbatches)
         parent = self.superbatches[-1].hash if self.superbatches else GENESIS_PARENT
         slots = self._slots.slots[self.next_slot : self.next_slot + MAX_SLOTS]
+        if not slots:
+            return
         data = encode_superbatch(number, parent, self._term, slots)
         while len(data) > MAX_BYTES and len(slots) > 1:
             slots = slots[: max(1, len(slots) * MAX_BYTES // len(data) * 9 // 10)]
             data = encode_superbatch(number, parent, self._term, slots)
-        block = await self._l1.call("eth_getBlockByNumber", "latest", False)
-        fee = FEE_HEADROOM * int(block["baseFeePerGas"], 16) + PRIORITY_FEE
-        unsigned = UnsignedTransaction(
-            chain_id=self._l1_chain_id,
-            nonce=number,
-            max_fee=fee,
-            priority_fee=PRIORITY_FEE,
-            gas=_calldata_gas(data),
-            to=from_hex(BATCH_INBOX, 20),
-            data=data,
+        nonce = await self._mined_nonce()
+        raw, l1_hash = await self._availability.sign(data, nonce)
+        superbatch = SignedSuperbatch(
+            number=number,
+            nonce=nonce,
+            first=slots[0].number,
+            last=slots[-1].number,
+            hash=superbatch_hash(data),
+            parent=parent,
+            raw=to_hex(raw),
+            l1_hash=to_hex(l1_hash),
         )
-        raw = to_hex(sign_transaction(unsigned, self._key))
-        superbatch = SignedSuperbatch(number, slots[0].number, slots[-1].number, superbatch_hash(data), raw)
         await self._wal.append([{"kind": "superbatch", "superbatch": superbatch}])
+        self._signed[superbatch.l1_hash] = superbatch
         self.superbatches.append(superbatch)
+
+    def _follow_l1(self) -> None:
+        """Where other superbatches count than those of the list, they and nothing else are the list."""
+        count = self.counting
+        if count and (
+            count > len(self.superbatches)
+            or self.superbatches[count - 1].hash != self._derivation.state.superbatch
+        ):
+            self.superbatches = chain_of(self._signed.values(), self._derivation.state.superbatch)
+            log.warning("superbatches.replaced", counting=count)
 
     async def _publish_rest(self) -> None:
         """Bring L1 to the last superbatch of the log."""
         while True:
-            mined = int(await self._l1.call("eth_getTransactionCount", self._address, "latest"), 16)
-            await self._note_published(mined)
-            if mined < len(self.superbatches):
-                await self._send(self.superbatches[mined])
-            elif all(superbatch.l1_block is not None for superbatch in self.superbatches):
+            self._follow_l1()
+            noted = await self._note_published()
+            pending = self.superbatches[self.counting :]
+            if pending:
+                await self._push(pending[0])
+            elif noted:
                 return
             await asyncio.sleep(POLL_SECONDS)
+
+    async def _push(self, first: SignedSuperbatch) -> None:
+        """Send the first superbatch that does not count, or discard it if it never can."""
+        mined = await self._mined_nonce()
+        head = int(await self._l1.call("eth_blockNumber"), 16)
+        if first.nonce == mined:
+            await self._send(first)
+        elif self._derivation.l1_head >= head and first.number >= self.counting:
+            log.error("superbatch.discarded", number=first.number, l1_tx=first.l1_hash)
+            await self._wal.append([{"kind": "discard", "number": first.number}])
+            del self.superbatches[first.number :]
+
+    async def _mined_nonce(self) -> int:
+        return int(await self._l1.call("eth_getTransactionCount", self._address, "latest"), 16)
 
     async def _send(self, superbatch: SignedSuperbatch) -> None:
         try:
@@ -166,19 +207,38 @@ class Publisher:
         else:
             self._journal.emit("superbatch.sent", number=superbatch.number, l1_tx=superbatch.l1_hash)
 
-    async def _note_published(self, mined: int) -> None:
-        for superbatch in self.superbatches[:mined]:
-            if superbatch.l1_block is not None:
+    async def _note_published(self) -> bool:
+        """Remember and say what counts; returns whether that is all noted."""
+        for counted in self.superbatches[: self.counting]:
+            if counted.l1_block is not None:
                 continue
-            receipt = await self._l1.call("eth_getTransactionReceipt", superbatch.l1_hash)
-            if receipt is None:
-                return  # mined between two answers; the next look finds it
-            block = int(receipt["blockNumber"], 16)
-            await self._wal.append([{"kind": "published", "number": superbatch.number, "l1_block": block}])
-            self.superbatches[superbatch.number] = replace(superbatch, l1_block=block)
+            found = await self._carrier(counted)
+            if found is None:
+                return False  # L1 moved between two answers; the next look finds it
+            receipt, block = found[1], int(found[1]["blockNumber"], 16)
+            superbatch = found[0].seen(block)
+            await self._wal.append([{"kind": "published", "l1_tx": superbatch.l1_hash, "l1_block": block}])
+            self.superbatches[superbatch.number] = self._signed[superbatch.l1_hash] = superbatch
+            self._journal.emit(
+                "superbatch.published",
+                number=superbatch.number,
+                l1_tx=superbatch.l1_hash,
+                l1_block=block,
+                slots=superbatch.last - superbatch.first + 1,
+                bytes=len(from_hex(superbatch.raw)),
+                **_paid(receipt),
+            )
             slots = self._slots.slots[superbatch.first : superbatch.last + 1]
             self._journal_published(superbatch, slots, block)
-            await self._on_published({b.chain_id: b.number for slot in slots for b in slot.blocks})
+        return True
+
+    async def _carrier(self, counted: SignedSuperbatch) -> tuple[SignedSuperbatch, dict[str, Any]] | None:
+        """The L1 transaction that holds a superbatch, with its receipt: the same bytes may have been signed with two nonces."""
+        for superbatch in [each for each in self._signed.values() if each.hash == counted.hash]:
+            receipt = await self._l1.call("eth_getTransactionReceipt", superbatch.l1_hash)
+            if receipt is not None:
+                return superbatch, receipt
+        return None
 
     def _journal_published(self, superbatch: SignedSuperbatch, slots: Sequence[Slot], block: int) -> None:
         for slot in slots:
@@ -196,8 +256,10 @@ class Publisher:
                 )
 
 
-def _calldata_gas(data: bytes) -> int:
-    """Gas of a transaction that only carries data: the larger of EIP-2028's price and EIP-7623's floor."""
-    zeros = data.count(0)
-    others = len(data) - zeros
-    return 21_000 + max(4 * zeros + 16 * others, 10 * (zeros + 4 * others))
+def _paid(receipt: dict[str, str]) -> dict[str, Any]:
+    """What a superbatch cost: gas, and wei for gas and blob gas together."""
+    gas, blob_gas = int(receipt["gasUsed"], 16), int(receipt.get("blobGasUsed") or "0x0", 16)
+    wei = gas * int(receipt["effectiveGasPrice"], 16) + blob_gas * int(
+        receipt.get("blobGasPrice") or "0x0", 16
+    )
+    return {"gas": gas, "blob_gas": blob_gas, "wei": wei}

@@ -5,8 +5,7 @@ out of slots, and greeted again and again until it is back and has caught up; th
 """
 
 import asyncio
-import contextlib
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,6 +14,7 @@ import structlog
 from bridge.wire.errors import PeerUnreachable, RpcError
 from bridge.wire.fees import next_base_fee
 from bridge.wire.jsonrpc import Client
+from bridge.wire.slot import Payload, payload_digest
 from shared_sequencer.errors import RollupDown
 
 GREET_SECONDS = 0.1
@@ -38,6 +38,8 @@ class Rollup:
     """Last decided block."""
     hash: str | None = None
     """Its hash; None until a block was decided or the node told its genesis."""
+    payload: str | None = None
+    """Digest of its payload, where L1 forced it and nothing here knows its hash."""
     head: Mapping[str, Any] = field(default_factory=dict)
     """Header of that block, once the node is up."""
     state: str = "connecting"
@@ -45,8 +47,6 @@ class Rollup:
     produced: float = 0.0
     """Monotonic time of the last block, seconds."""
     down: asyncio.Event = field(default_factory=asyncio.Event)
-    published: int = 0
-    """Last block whose superbatch is on L1."""
 
     @property
     def up(self) -> bool:
@@ -81,32 +81,45 @@ class Rollup:
         """A block of this rollup was decided."""
         self.number, self.hash, self.head, self.produced = number, digest, header, now
 
-    async def keep(self, term: int, on_up: Callable[[], None]) -> None:
-        """Greet until it is up, wait until it is lost, for ever."""
+    def forced(self, number: int, payload: Payload) -> None:
+        """L1 forced a block: the node has it, or will; it says where it stands when it is greeted again."""
+        self.number, self.hash, self.payload = number, None, payload_digest(payload)
+        self.lose(f"L1 forced block {number}")
+
+    async def keep(self, term: int, cancelled: Collection[str], on_up: Callable[[], Awaitable[None]]) -> None:
+        """Greet until it is up, wait until it is lost, for ever.
+
+        Args:
+            term: this sequencer's.
+            cancelled: hashes of blocks that the log took back; a node that still has one as its head is told to drop it.
+            on_up: run each time it takes part again.
+        """
         while True:
-            await self._greet(term)
+            await self._greet(term, cancelled)
             if self.up:
-                on_up()
+                await on_up()
                 await self.down.wait()
             else:
                 await asyncio.sleep(GREET_SECONDS)
 
-    async def _greet(self, term: int) -> None:
+    async def _greet(self, term: int, cancelled: Collection[str]) -> None:
         self.down.clear()
         try:
             head = await self.client.call("rollup_greet", term, self.number, deadline=2.0)
+            while head["hash"] in cancelled and head["hash"] != self.hash:
+                # blocks after the last decided one at once, then one by one to a block that still stands
+                number = min(self.number, head["number"] - 1)
+                head = await self.client.call("rollup_rewind", term, number, None, deadline=30.0)
         except (RpcError, PeerUnreachable):
             self.state = "down"
             return
-        if head["number"] < self.number:
+        other = self.payload is not None and head.get("payload", self.payload) != self.payload
+        if head["number"] < self.number or (head["number"] == self.number and self.hash is None and other):
             self.state = "behind"
         elif head["number"] > self.number or (self.hash is not None and head["hash"] != self.hash):
             if self.state != "ahead":
-                log.error("rollup.ahead", rollup=self.name, head=head["number"], decided=self.number)
+                log.warning("rollup.ahead", rollup=self.name, head=head["number"], decided=self.number)
             self.state = "ahead"
         else:
             self.head, self.hash, self.state = head, head["hash"], "up"
             log.info("rollup.up", rollup=self.name, head=self.number)
-            if self.published:
-                with contextlib.suppress(RollupDown):
-                    await self.call("rollup_published", self.published)

@@ -1,6 +1,7 @@
 """The sequencer's JSON-RPC: bundles and transactions in, statuses, slots and the log out."""
 
 import asyncio
+import itertools
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -20,7 +21,8 @@ from shared_sequencer.admission import Admission
 from shared_sequencer.mempool import End, Item, Mempool
 from shared_sequencer.publisher import Publisher
 from shared_sequencer.rollups import Rollup
-from shared_sequencer.sequencer import Sequencer, SlotLog, commit_messages, without_causes
+from shared_sequencer.sequencer import Sequencer, commit_messages, without_causes
+from shared_sequencer.slot_log import FORCED, SlotLog
 
 MAX_PAGE = 500
 """Slots or blocks in one answer."""
@@ -105,6 +107,9 @@ class SequencerRpc:
         except PeerUnreachable as exc:
             raise RpcError(RESOURCE_UNAVAILABLE, f"rollup {rollup.name} does not answer") from exc
         known = self._mempool.next_nonce.get(account, 0)
+        if not rollup.up:
+            # it may still hold blocks that the log took back: what it says is not to be remembered
+            return hex(max(self._mempool.pending_nonce(account), int(nonce, 16)))
         self._mempool.next_nonce[account] = max(known, int(nonce, 16))
         return hex(self._mempool.pending_nonce(account))
 
@@ -135,16 +140,19 @@ class SequencerRpc:
         return [without_causes(slot) for slot in slots]
 
     async def _get_blocks(self, chain_id: int, first: int | str, count: int | str) -> list[Any]:
-        """Commit messages of a rollup's blocks from number ``first`` on, for nodes that missed them."""
+        """Commit messages of a rollup's blocks from number ``first`` on, for nodes that missed them.
+
+        They end before a block that L1 forced: nodes have that from L1.
+        """
         start = max(_quantity(first, "block number"), 1) - 1
         size = min(_quantity(count, "count"), MAX_PAGE)
         numbers = self._slots.by_chain.get(chain_id, [])[start : start + size]
         messages: list[Any] = []
-        for number in numbers:
+        for number in itertools.takewhile(lambda number: number != FORCED, numbers):
             slot = self._slots.slots[number]
             items = {d.id: self._mempool.ended[d.id].item for d in slot.decisions if d.outcome == "abort"}
             causes = {d.id: self._slots.causes.get(d.id, slot.causes[d.id]) for d in slot.decisions}
-            messages.append(commit_messages(slot, causes, items)[chain_id])
+            messages.append(commit_messages(slot, self._slots, causes, items)[chain_id])
         return messages
 
     async def _status(self) -> dict[str, Any]:
@@ -156,7 +164,7 @@ class SequencerRpc:
             "ended": len(self._mempool.ended),
             "superbatches": {
                 "signed": len(superbatches),
-                "published": sum(1 for superbatch in superbatches if superbatch.l1_block is not None),
+                "published": self._publisher.counting,
             },
             "published_slots": self._publisher.published_slots,
             "rollups": {

@@ -7,63 +7,30 @@ told open their gates, the others find it in the log. Nothing is served, and no 
 import asyncio
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import structlog
 
+from bridge.wire.deposits import decode_deposit
+from bridge.wire.derivation import ForcedBlock
 from bridge.wire.journal import Journal, subject
-from bridge.wire.slot import GENESIS_PARENT, Decision, Slot, slot_hash
+from bridge.wire.keccak import from_hex
+from bridge.wire.slot import Block, Decision, Slot
 from bridge.wire.stages import Stage
-from shared_sequencer.errors import RollupDown, WalDamaged
+from shared_sequencer.errors import RollupDown
+from shared_sequencer.l1 import L1View, deposit_gas
 from shared_sequencer.mempool import End, Item, Mempool
 from shared_sequencer.ordering import Policy, Selection, select
 from shared_sequencer.rollups import Rollup
+from shared_sequencer.slot_log import SlotLog
 from shared_sequencer.staging import Round, Staged, stage_slot
 from shared_sequencer.wal import WriteAheadLog
 
+L1_PATIENCE = 0.05
+"""Between two looks at an L1 that does not let slots begin, seconds."""
+
 log = structlog.get_logger()
-
-
-@dataclass(slots=True)
-class SlotLog:
-    """Decided slots, in memory; the write-ahead log has them all."""
-
-    slots: list[Slot]
-    causes: dict[str, str]
-    """Journal events that replace those of the record (emitted again after a crash)."""
-    by_chain: dict[int, list[int]]
-    """For each rollup, slot number of each of its blocks: block ``n`` stands at ``n - 1``."""
-    changed: asyncio.Condition
-    head: str = GENESIS_PARENT
-    """Hash of the last slot."""
-
-    def now(self, wall: float) -> float:
-        """The set's time, unix seconds: slot timestamps never go back, so a clock that was set back is behind it."""
-        return max(wall, float(self.slots[-1].timestamp)) if self.slots else wall
-
-    def add(self, slot: Slot) -> None:
-        """One more decided slot.
-
-        Raises:
-            WalDamaged: it does not follow the last one.
-        """
-        if slot.number != len(self.slots) or slot.parent != self.head:
-            raise WalDamaged(f"slot {slot.number} does not follow slot {len(self.slots) - 1}")
-        self.slots.append(slot)
-        self.head = slot_hash(slot)
-        for block in slot.blocks:
-            numbers = self.by_chain.setdefault(block.chain_id, [])
-            if block.number != len(numbers) + 1:
-                raise WalDamaged(
-                    f"slot {slot.number} has block {block.number} of {block.chain_id} after {len(numbers)}"
-                )
-            numbers.append(slot.number)
-
-
-def new_slot_log() -> SlotLog:
-    """An empty log."""
-    return SlotLog([], {}, {}, asyncio.Condition())
 
 
 class Sequencer:
@@ -77,6 +44,7 @@ class Sequencer:
         rollups: Sequence[Rollup],
         mempool: Mempool,
         slots: SlotLog,
+        l1: L1View,
         wal: WriteAheadLog,
         journal: Journal,
         policy: Policy,
@@ -91,6 +59,7 @@ class Sequencer:
             journal,
             policy,
         )
+        self._l1 = l1
         self._wake = asyncio.Event()
 
     def wake(self) -> None:
@@ -107,22 +76,26 @@ class Sequencer:
         while True:
             await self._work(last)
             last = time.monotonic()
-            await self.slot()
+            async with self._slots.deciding:
+                await self.slot()
 
     async def slot(self) -> Slot | None:
         """One slot; None if there was nothing to decide."""
+        if not self._l1.ready:
+            return None
         timestamp = self._timestamp()
         up = {chain for chain, rollup in self._rollups.items() if rollup.up}
+        epochs = {chain: self._l1.epoch(chain, timestamp) for chain in up}
         selection = select(
             self._policy.order(self._mempool),
             next_nonce=self._mempool.next_nonce,
-            gas_limits={chain: rollup.gas_limit for chain, rollup in self._rollups.items()},
-            up=up,
+            gas_limits={chain: self._rollups[chain].gas_limit - deposit_gas(epochs[chain]) for chain in up},
+            up={chain for chain in up if not self._l1.late(epochs[chain])},
             timestamp=timestamp,
             base_fees={chain: self._rollups[chain].base_fee for chain in up},
         )
         await self._expire(selection.expired)
-        due = {chain for chain in up if self._due(self._rollups[chain])}
+        due = {chain for chain in up if self._due(self._rollups[chain]) or epochs[chain].sequence == 0}
         if not selection.items and not due:
             return None
         number = len(self._slots.slots)
@@ -134,6 +107,7 @@ class Sequencer:
             transactions=list(selection.transactions),
             bundles=list(selection.bundles),
             due=due,
+            epochs=epochs,
         )
         staged = await stage_slot(work, self._rollups)
         if not staged.blocks and not staged.aborted and not staged.dropped:
@@ -190,7 +164,7 @@ class Sequencer:
                 cause=staged.events.get(decision.id, ()),
                 rollup=self._rollups[decision.chain_id].name if decision.chain_id in self._rollups else None,
             )
-        messages = commit_messages(slot, slot.causes, items)
+        messages = commit_messages(slot, self._slots, slot.causes, items)
         async with asyncio.TaskGroup() as tasks:
             for chain, message in messages.items():
                 tasks.create_task(self._commit(self._rollups[chain], message))
@@ -244,6 +218,10 @@ class Sequencer:
     def _due(self, rollup: Rollup) -> bool:
         return time.monotonic() - rollup.produced >= rollup.block_time_s
 
+    def _epoch_opens(self) -> bool:
+        timestamp = self._timestamp()
+        return any(self._l1.opens_epoch(chain, timestamp) for chain, r in self._rollups.items() if r.up)
+
     async def _work(self, last: float) -> None:
         """Wait until a slot may begin and there is something to look at."""
         while True:
@@ -252,8 +230,10 @@ class Sequencer:
                 await asyncio.sleep(opens)
             dues = [r.produced + r.block_time_s - time.monotonic() for r in self._rollups.values() if r.up]
             patience = min([*dues, 1.0])
-            if len(self._mempool) or patience <= 0:
+            if self._l1.ready and (len(self._mempool) or patience <= 0 or self._epoch_opens()):
                 return
+            if not self._l1.ready:
+                patience = L1_PATIENCE
             self._wake.clear()
             try:
                 async with asyncio.timeout(patience):
@@ -263,7 +243,9 @@ class Sequencer:
 
 
 def record_ends(mempool: Mempool, slot: Slot) -> None:
-    """Move a slot's items from waiting to ended."""
+    """Move a slot's items from waiting to ended, and count the nonces that its deposits take."""
+    for block in slot.blocks:
+        count_deposits(mempool, block)
     where = {block.chain_id: (block.number, block.hash) for block in slot.blocks}
     for decision in slot.decisions:
         item = mempool.waiting[decision.id]
@@ -272,6 +254,12 @@ def record_ends(mempool: Mempool, slot: Slot) -> None:
         for leg in item.legs if took_effect else ():
             mempool.included(leg)
         mempool.end(End(item, decision, slot.number, {chain: where[chain] for chain in chains}))
+
+
+def count_deposits(mempool: Mempool, block: Block | ForcedBlock) -> None:
+    """A block's user deposits take nonces of their senders; the first deposit is the L1 attributes."""
+    for raw in block.payload.deposits[1:]:
+        mempool.deposited((block.chain_id, decode_deposit(from_hex(raw)).sender))
 
 
 def journal_decision(
@@ -297,9 +285,9 @@ def journal_decision(
 
 
 def commit_messages(
-    slot: Slot, causes: Mapping[str, str], items: Mapping[str, Item]
+    slot: Slot, slots: SlotLog, causes: Mapping[str, str], items: Mapping[str, Item]
 ) -> dict[int, dict[str, Any]]:
-    """What each rollup is told of a slot, by chain id."""
+    """What each rollup is told of a slot of the log, by chain id."""
     aborted: dict[int, list[tuple[str, list[int]]]] = {}
     for decision in slot.decisions:
         if decision.outcome == "abort":
@@ -313,6 +301,7 @@ def commit_messages(
             "term": slot.term,
             "slot": slot.number,
             "block": blocks.get(chain),
+            "parent": slots.parent(chain, blocks[chain].number) if chain in blocks else None,
             "aborted": aborted.get(chain, []),
             "causes": causes,
         }

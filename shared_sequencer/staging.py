@@ -6,7 +6,7 @@ Each round stages only the rollups whose share changed. The first failing bundle
 
 import asyncio
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from bridge.wire.atomic import Abort, LegResult, judge
@@ -50,6 +50,8 @@ class Round:
     bundles: list[Item]
     due: set[int]
     """Chains that get a block even without work."""
+    epochs: Mapping[int, Payload]
+    """What each chain's block begins with: origin and deposits."""
     shares: dict[int, Payload] = field(default_factory=dict)
     """What each rollup has staged."""
     answers: dict[int, Any] = field(default_factory=dict)
@@ -128,12 +130,12 @@ async def _stage_one(work: Round, rollup: Rollup, payload: Payload, attempt: int
 def _payloads(work: Round) -> dict[int, Payload]:
     chains = work.due | {leg.chain_id for item in [*work.transactions, *work.bundles] for leg in item.legs}
     return {
-        chain: Payload(
-            work.timestamp,
-            tuple(
+        chain: replace(
+            work.epochs[chain],
+            transactions=tuple(
                 to_hex(leg.raw) for item in work.transactions for leg in item.legs if leg.chain_id == chain
             ),
-            tuple(part for bundle in work.bundles for part in _part(bundle, chain)),
+            bundles=tuple(part for bundle in work.bundles for part in _part(bundle, chain)),
         )
         for chain in chains
     }

@@ -1,20 +1,23 @@
 """Stand-ins for tests of the sequencer: rollup nodes in memory, a log in memory, items from toy transactions."""
 
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import orjson
 
 from bridge.wire.bundle import bundle_hash
+from bridge.wire.deposits import decode_deposit
+from bridge.wire.derivation import Rules
 from bridge.wire.errors import PeerUnreachable, RpcError
 from bridge.wire.jsonrpc import Client
 from bridge.wire.keccak import from_hex, keccak256, to_hex
-from bridge.wire.slot import Block, Payload
+from bridge.wire.slot import Block, Payload, payload_digest
 from bridge.wire.testing import ToyState
 from bridge.wire.transaction import Transaction, decode_transaction
 from shared_sequencer.mempool import Item
 from shared_sequencer.rollups import Rollup
+from shared_sequencer.testing_l1 import DerivedChain, ToyL1, toy_rules
 from shared_sequencer.wal import WriteAheadLog
 
 FAR = 10**10
@@ -80,9 +83,9 @@ def header(number: int, digest: str, parent: str, timestamp: int) -> dict[str, A
     }
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class ToyBlock:
-    """What a toy node holds above its gate."""
+    """A block as a toy node holds it, above its gate or below."""
 
     header: dict[str, Any]
     payload: Payload
@@ -98,18 +101,32 @@ class ToyNode(Client):
 
     def __init__(self, chain_id: int) -> None:
         self.chain_id = chain_id
-        self.state = ToyState()
         self.balances: dict[str, int] = {}
         genesis = to_hex(keccak256(b"genesis %d" % chain_id))
-        self.gate = header(0, genesis, "0x" + "00" * 32, 0)
+        self.chain = [ToyBlock(header(0, genesis, "0x" + "00" * 32, 0), Payload(0, (), ()), ToyState(), {})]
+        """Committed, genesis first: what readers see."""
         self.staged: ToyBlock | None = None
-        self.blocks: list[Block] = []
-        """Committed: what readers see."""
+        self.safe = 0
+        """Last block that L1 holds."""
         self.calls: list[tuple[str, Any]] = []
         self.unreachable = False
         self.term = 0
         self.hook: Hook | None = None
-        self.published: list[int] = []
+
+    @property
+    def gate(self) -> dict[str, Any]:
+        """Header of the last committed block."""
+        return self.chain[-1].header
+
+    @property
+    def state(self) -> ToyState:
+        """After the last committed block."""
+        return self.chain[-1].state
+
+    @property
+    def payloads(self) -> list[Payload]:
+        """Of the committed blocks from number 1 on."""
+        return [block.payload for block in self.chain[1:]]
 
     async def call(self, method: str, *params: Any, deadline: float | None = None) -> Any:  # noqa: ARG002 - the client's own
         """Answer one call as a rollup node's control listener would."""
@@ -123,19 +140,20 @@ class ToyNode(Client):
             "rollup_greet": self._greet,
             "rollup_stage": self._stage,
             "rollup_commit": self._commit,
-            "rollup_published": self._published,
+            "rollup_rewind": self._rewind,
             "rollup_accounts": self._accounts,
         }
         return orjson.loads(orjson.dumps(answers[method](*told)))
 
     def visible(self) -> list[str]:
-        """Hashes of the transactions that readers see, in order."""
+        """Hashes of the transactions that readers see, user deposits included, in order."""
         return [
             to_hex(keccak256(from_hex(raw)))
-            for block in self.blocks
+            for payload in self.payloads
             for raw in [
-                *block.payload.transactions,
-                *(raw for part in block.payload.bundles for raw in part.transactions),
+                *payload.deposits[1:],
+                *payload.transactions,
+                *(raw for part in payload.bundles for raw in part.transactions),
             ]
         ]
 
@@ -145,21 +163,34 @@ class ToyNode(Client):
             return self.gate
         block = Block.from_json(message["block"])
         if block.number <= self.gate["number"]:
-            assert block.hash == self.blocks[block.number - 1].hash, "two blocks of one number were decided"
+            same = block.hash == self.chain[block.number].header["hash"]
+            if not same and block.number <= self.safe:
+                raise RpcError(-39002, f"L1 holds another block {block.number}")
+            assert same, "two blocks of one number were decided"
             return self.gate
         if block.number != self.gate["number"] + 1:
             raise RpcError(-39002, f"block {block.number} after {self.gate['number']}")
         if self.staged is None or self.staged.payload != block.payload:
             self.staged = self._execute(block.payload)
         assert self.staged.header["hash"] == block.hash, "diverged"
-        self.gate, self.state, self.staged = self.staged.header, self.staged.state, None
-        self.blocks.append(block)
+        self._accept(self.staged)
         return self.gate
+
+    def derive(self, number: int, payload: Payload) -> None:
+        """L1 says that this is block ``number``: confirm it, add it, or replace what stands there."""
+        if number <= self.gate["number"]:
+            if self.chain[number].payload == payload:
+                return
+            self._back(number - 1)
+        assert number == self.gate["number"] + 1, "L1 holds a block whose parent is missing"
+        block = self._execute(payload)
+        assert {"success", "failed"} >= {result["status"] for result in block.results.values()}
+        self._accept(block)
 
     def _greet(self, term: int, expected: int) -> Any:  # noqa: ARG002 - as the node's own
         self._fence(term)
         self.staged = None
-        return self.gate
+        return {**self.gate, "payload": payload_digest(self.chain[-1].payload)}
 
     def _stage(self, message: Mapping[str, Any]) -> Any:
         self._fence(message["term"])
@@ -174,9 +205,14 @@ class ToyNode(Client):
         self._fence(message["term"])
         return self.commit(message)
 
-    def _published(self, number: int) -> bool:
-        self.published.append(number)
-        return True
+    def _rewind(self, term: int, number: int, digest: str | None) -> Any:
+        self._fence(term)
+        if number < self.safe:
+            raise RpcError(-39002, f"L1 holds the chain up to {self.safe}")
+        if number > self.gate["number"] or digest not in (None, self.chain[number].header["hash"]):
+            raise RpcError(-39002, f"block {number} {digest} is not on this chain")
+        self._back(number)
+        return {**self.gate, "payload": payload_digest(self.chain[-1].payload)}
 
     def _accounts(self, addresses: Sequence[str]) -> list[list[str]]:
         return [
@@ -189,8 +225,19 @@ class ToyNode(Client):
             raise RpcError(-39001, f"term {term} is over")
         self.term = term
 
+    def _back(self, number: int) -> None:
+        del self.chain[number + 1 :]
+        self.staged, self.safe = None, min(self.safe, number)
+
+    def _accept(self, block: ToyBlock) -> None:
+        self.chain.append(block)
+        self.staged = None
+
     def _execute(self, payload: Payload) -> ToyBlock:
         state = self.state.copy()
+        for raw in payload.deposits[1:]:
+            sender = decode_deposit(from_hex(raw)).sender
+            state.nonces[sender] = state.nonces.get(sender, 0) + 1
         included: list[str] = []
         results: dict[str, Any] = {}
         for raw in [
@@ -208,7 +255,7 @@ class ToyNode(Client):
             }
             if status in ("success", "failed"):
                 included.append(raw)
-        content = orjson.dumps([self.gate["hash"], payload.timestamp, included])
+        content = orjson.dumps([self.gate["hash"], replace(payload, transactions=(), bundles=()), included])
         digest = to_hex(keccak256(content))
         told = header(self.gate["number"] + 1, digest, self.gate["hash"], payload.timestamp)
         return ToyBlock(told, payload, state, results)
@@ -216,13 +263,23 @@ class ToyNode(Client):
 
 @dataclass(slots=True)
 class ToySet:
-    """A sequencing set of toy rollups, as the sequencer sees them and as they are."""
+    """A sequencing set of toy rollups with their L1, as the sequencer sees them and as they are."""
 
     chains: tuple[int, ...]
+    window: int = 50
+    """Sequencing window, L1 blocks."""
     nodes: dict[int, ToyNode] = field(default_factory=dict)
+    l1: ToyL1 = field(default_factory=ToyL1)
+    _looked: DerivedChain = field(init=False)
 
     def __post_init__(self) -> None:
         self.nodes = {chain: ToyNode(chain) for chain in self.chains}
+        self._looked = DerivedChain(self.rules)
+
+    @property
+    def rules(self) -> Rules:
+        """What the set agreed on."""
+        return toy_rules(self.chains, self.window)
 
     def rollups(self, block_time_s: float = 10**9, *, up: bool = True) -> dict[int, Rollup]:
         """The sequencer's side, as of the nodes' gates."""
@@ -233,3 +290,21 @@ class ToySet:
             rollup.state = "up" if up else "connecting"
             rollups[chain] = rollup
         return rollups
+
+    def derived(self) -> dict[int, list[Payload]]:
+        """Every rollup's blocks as L1 alone gives them, from number 1 on, by a fresh derivation."""
+        return _by_chain(self.chains, DerivedChain(self.rules).read(self.l1.blocks))
+
+    def look_at_l1(self) -> None:
+        """Every node derives what L1 holds, as rollup nodes do beside following the sequencer."""
+        for chain, payloads in _by_chain(self.chains, self._looked.read(self.l1.blocks)).items():
+            for number, payload in enumerate(payloads, 1):
+                self.nodes[chain].derive(number, payload)
+            self.nodes[chain].safe = len(payloads)
+
+
+def _by_chain(chains: Iterable[int], derived: Iterable[tuple[int, Payload]]) -> dict[int, list[Payload]]:
+    found: dict[int, list[Payload]] = {chain: [] for chain in chains}
+    for chain, payload in derived:
+        found[chain].append(payload)
+    return found

@@ -57,14 +57,14 @@ class WriteAheadLog:
         self._writing = threading.Lock()
 
     def records(self) -> Iterator[Any]:
-        """Every record in order; cuts off a torn tail. Call it once, before the first append.
+        """Every record in order; cuts off a torn tail. Records that are being appended meanwhile may be among them or not.
 
         Raises:
             WalDamaged: a record before the end is broken.
         """
-        size = self._path.stat().st_size
         offset = 0
-        with self._path.open("rb") as log:
+        with self._writing, self._path.open("rb") as log:
+            size = self._path.stat().st_size
             while offset < size:
                 frame = log.read(_FRAME.size)
                 length, checksum = (

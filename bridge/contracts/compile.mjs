@@ -90,7 +90,8 @@ function artifacts() {
   const { output, sources, version } = compile();
   const files = new Map();
   for (const source of sources) {
-    for (const [name, contract] of Object.entries(output.contracts[source])) {
+    for (const [name, contract] of Object.entries(output.contracts[source] ?? {})) {
+      if (contract.evm.bytecode.object === "") continue; // interfaces and bases exist only within others
       const artifact = {
         name,
         source,

@@ -10,9 +10,12 @@
 Everything is JSON by ``orjson`` with 0x-hex strings; :func:`slot_hash` covers what goes to L1.
 """
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
+
+import orjson
 
 from bridge.wire import rlp
 from bridge.wire.keccak import from_hex, keccak256, to_hex
@@ -186,6 +189,11 @@ def slot_from_items(item: rlp.Item) -> Slot:
 def slot_hash(slot: Slot) -> str:
     """Name of a slot: keccak of its RLP."""
     return to_hex(keccak256(rlp.encode(slot_items(slot))))
+
+
+def payload_digest(payload: Payload) -> str:
+    """Name of a payload: what is in it, not what came of it."""
+    return hashlib.blake2b(orjson.dumps(payload), digest_size=16).hexdigest()
 
 
 def block_transactions(payload: Payload, number: int) -> list[bytes]:

@@ -1,10 +1,11 @@
 """The engine seam: what a rollup node needs of whatever executes its blocks.
 
 An engine holds a chain of blocks, adds one on demand from exact inputs, and can undo the last one. It decides nothing: order,
-timestamp and base fee are given, so equal inputs give equal blocks on every machine.
+timestamp and base fee are given, so equal inputs give equal blocks on every machine. It takes whatever L1 may hold: a
+transaction that cannot be one is ``invalid``, never an error.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -77,6 +78,9 @@ class Engine(Protocol):
     async def head(self) -> Header:
         """The last block, staged ones included."""
 
+    async def header(self, number: int) -> Header | None:
+        """Of a block up to the head; None if there is none, or none that is known any more."""
+
     async def execute(self, block: BlockInput) -> ExecutedBlock:
         """Add one block.
 
@@ -85,7 +89,11 @@ class Engine(Protocol):
         """
 
     async def rewind(self, number: int) -> None:
-        """Undo every block after ``number`` and forget pending transactions."""
+        """Undo every block after ``number`` and forget pending transactions.
+
+        Raises:
+            EngineFailed: it is behind that block, or cannot go back that far (not beyond a restored checkpoint).
+        """
 
     async def explain(self, transaction: str) -> tuple[str, str]:
         """Reason and revert data of a failed transaction of the last block."""
@@ -95,6 +103,9 @@ class Engine(Protocol):
 
     async def restore(self, path: Path) -> Header:
         """Continue from a checkpoint on a freshly started engine."""
+
+    async def learn(self, blocks: Mapping[int, Sequence[bytes]]) -> None:
+        """Catch up on what :meth:`execute` would have learned of blocks (transactions by number) that came with a checkpoint."""
 
     async def request(self, method: str, params: Sequence[Any]) -> Any:
         """Answer a read; raises ``RpcError`` as the engine says."""

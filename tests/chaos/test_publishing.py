@@ -1,4 +1,4 @@
-"""L1 dies and comes back older: superbatches still stand there exactly once, in order, and hold exactly the decided slots."""
+"""L1 dies and comes back older: what counts there is still exactly the decided slots, in order, each once."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -8,11 +8,13 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
-from bridge.wire.keccak import from_hex
+from bridge.l1.blocks import read_blocks
+from bridge.wire.derivation import Derivation, DerivedSlot, Member, Rules
 from bridge.wire.slot import Slot, slot_hash
-from bridge.wire.superbatch import BATCH_INBOX, Superbatch, decode_superbatch, superbatch_hash
 from orchestrator.devnet import Devnet
 from orchestrator.runner import eventually
+from orchestrator.settlement.deployments import deployments
+from orchestrator.verification import live_sources, verify
 
 pytestmark = [pytest.mark.chaos, pytest.mark.asyncio(loop_scope="module")]
 
@@ -38,17 +40,18 @@ async def everything_published(net: Devnet) -> int:
     return decided
 
 
-async def inbox(net: Devnet) -> list[tuple[int, str, bytes]]:
-    """Nonce, sender and data of every transaction to the batch inbox on L1, in its order."""
-    found = []
-    for number in range(await net.l1.height() + 1):
-        block = await net.l1.rpc("eth_getBlockByNumber", hex(number), True)
-        found += [
-            (int(tx["nonce"], 16), tx["from"], from_hex(tx["input"]))
-            for tx in block["transactions"]
-            if tx["to"] == BATCH_INBOX
-        ]
-    return found
+async def counting(net: Devnet) -> list[DerivedSlot]:
+    """The slots that L1 holds, by the rules that verifiers run."""
+    contracts = deployments(net.plan).rollups
+    rollups = [contracts[rollup.name] for rollup in net.plan.rollups]
+    members = tuple(Member(rollup.chain_id, rollup.portal.lower()) for rollup in rollups)
+    inbox, batcher = rollups[0].batch_inbox.lower(), rollups[0].batcher.lower()
+    derivation = Derivation(Rules(members, inbox, batcher, net.plan.messaging.sequencing_window))
+    slots: list[DerivedSlot] = []
+    head = await net.l1.height()
+    async for block in read_blocks(net.l1.client, [m.portal for m in members], [inbox], 0, head):
+        slots += [event for event in derivation.add(block) if isinstance(event, DerivedSlot)]
+    return slots
 
 
 async def decided_slots(net: Devnet) -> list[Slot]:
@@ -59,50 +62,40 @@ async def decided_slots(net: Devnet) -> list[Slot]:
     return slots
 
 
-async def inbox_is_the_log(net: Devnet, decided: int) -> list[Superbatch]:
-    """The superbatches on L1 are a chain, each once, and their slots are the decided ones, byte for byte."""
-    transactions = await inbox(net)
-    superbatches = [decode_superbatch(data) for _, _, data in transactions]
-    assert list(range(len(superbatches))) == [superbatch.number for superbatch in superbatches]
-    assert list(range(len(superbatches))) == [nonce for nonce, _, _ in transactions]
-    assert 1 == len({sender for _, sender, _ in transactions})
-    parents = ["0x" + "00" * 32, *(superbatch_hash(data) for _, _, data in transactions)]
-    assert parents[:-1] == [superbatch.parent for superbatch in superbatches]
-    on_l1 = [slot_hash(slot) for superbatch in superbatches for slot in superbatch.slots]
+async def l1_holds_the_log(net: Devnet, decided: int) -> None:
+    """What counts on L1 is the sequencer's log, each slot once, in order, byte for byte."""
+    on_l1 = [slot_hash(derived.slot) for derived in await counting(net)]
     slots = await decided_slots(net)
     assert decided <= len(on_l1)
     assert [slot_hash(slot) for slot in slots[: len(on_l1)]] == on_l1
-    return superbatches
 
 
-async def test_superbatches_survive_l1_and_sequencer_deaths(net: Devnet) -> None:
-    """L1 is killed alone, together with the sequencer, and with all its state; afterwards the inbox is the sequencer's log again."""
-    await inbox_is_the_log(net, await everything_published(net))
-    for both, forgets in ((False, False), (True, False), (False, True)):
-        before = (await net.sequencer.status())["slots"]
-        await net.node("l1").kill()
-        if both:
-            await net.node("sequencer").kill()
-            await net.node("sequencer").restart()
+@pytest.mark.parametrize(("both", "forgets"), [(False, False), (True, False), (False, True)])
+async def test_superbatches_survive_l1_and_sequencer_deaths(net: Devnet, both: bool, forgets: bool) -> None:
+    """L1 is killed alone, together with the sequencer, and with all its state; afterwards L1 holds the sequencer's log again.
 
-        async def goes_on(before: int = before) -> bool:
+    Rollups go on while L1 is dead. A sequencer that starts without L1 decides nothing: it can't know what still stands.
+    """
+    await l1_holds_the_log(net, await everything_published(net))
+    before = (await net.sequencer.status())["slots"]
+    await net.node("l1").kill()
+    if both:
+        await net.node("sequencer").kill()
+        await net.node("sequencer").restart()
+        assert before <= (await net.sequencer.status())["slots"]
+    else:
+
+        async def goes_on() -> bool:
             return bool((await net.sequencer.status())["slots"] >= before + 5)
 
         await eventually(goes_on, 10, "slots while L1 is dead")
-        if forgets:
-            for state in net.directory.data_of("l1").glob("state*.json"):
-                state.unlink()
-        await net.node("l1").restart()
-        await everything_published(net)
-    published = await everything_published(net)
-
-    async def all_there() -> bool:
-        slots = [slot for _, _, data in await inbox(net) for slot in decode_superbatch(data).slots]
-        return len(slots) >= published
-
-    await eventually(all_there, 30, "every superbatch on the L1 that had forgotten them")
-    superbatches = await inbox_is_the_log(net, published)
-    assert {1, 2} == {superbatch.term for superbatch in superbatches}
+    if forgets:
+        for state in net.directory.data_of("l1").glob("state*.json"):
+            state.unlink()
+    await net.node("l1").restart()
+    await l1_holds_the_log(net, await everything_published(net))
+    async with live_sources(net.directory.path) as sources:
+        assert "valid" == (await verify(sources)).verdict
 
 
 async def test_safe_follows_l1(net: Devnet) -> None:

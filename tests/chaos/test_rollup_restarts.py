@@ -16,8 +16,9 @@ import pytest_asyncio
 from bridge.contracts.artifacts import artifact
 from bridge.wire.keccak import from_hex
 from orchestrator.chains import ChainHandle
-from orchestrator.devnet import Devnet, LocalNodes
+from orchestrator.devnet import Devnet
 from orchestrator.errors import RollnetError
+from orchestrator.node_handles import LocalNodes
 from orchestrator.runner import eventually
 from orchestrator.runtimes.orphans import group_members
 

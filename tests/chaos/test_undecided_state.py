@@ -23,7 +23,8 @@ from bridge.wire.errors import RpcError
 from bridge.wire.jsonrpc import Client
 from bridge.wire.keccak import from_hex, keccak256, to_hex
 from orchestrator.chains import ChainHandle
-from orchestrator.devnet import Devnet, LocalNodes
+from orchestrator.devnet import Devnet
+from orchestrator.node_handles import LocalNodes
 from orchestrator.runner import eventually
 from orchestrator.topology.plan import Account
 
@@ -33,9 +34,9 @@ TOKEN = artifact("CashToken")
 TARGET = "0x" + "7a" * 20
 UNKNOWN = "0x" + "99" * 32
 """A hash that names nothing."""
-SLOW = "messaging: {mode: shared-sequencer, slot: 1200ms}"
+SLOW = "l1: {block_time: 60s}\nmessaging: {mode: shared-sequencer, slot: 1200ms}"
 RARE = "{engine: evm, block_time: 60s}"
-"""No block without work, so that the gate stands still while nobody sends anything."""
+"""No block without work (an L1 block would open an epoch), so that the gate stands still while nobody sends anything."""
 
 Call = tuple[str, tuple[Any, ...]]
 Answer = tuple[str, Any]

@@ -10,15 +10,16 @@ from bridge.contracts.addresses import BUNDLE_GUARD, CASH_TOKEN, OPTIONS_MARKET,
 from bridge.contracts.artifacts import artifact
 from bridge.wire.keccak import from_hex, to_hex
 from orchestrator.market.board import Quote, Terms
-from orchestrator.market.genesis import GENESIS_TIME, USER_CASH
+from orchestrator.market.genesis import USER_CASH
 from orchestrator.market.testing import MarketChain, Reverted, example_plan, market_chain
 from orchestrator.market.units import symbol_bytes
+from orchestrator.settlement.geth_genesis import GENESIS_TIME
 from orchestrator.topology.plan import Account
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 PLAN = example_plan(users=4)
-SEQUENCER, MAKER, DEPLOYER = PLAN.roles
+SEQUENCER, MAKER, DEPLOYER = map(PLAN.role, ("sequencer", "maker", "deployer"))
 ALICE, BOB, CAROL, DAVE = PLAN.users
 NO_BUNDLE = b"\0" * 32
 USD = 1_000_000

@@ -19,8 +19,9 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from bridge.contracts.addresses import CASH_TOKEN, OPTIONS_MARKET
 from orchestrator.market.board import Quote, Terms
-from orchestrator.market.genesis import GENESIS_TIME, MAKER_CASH, USER_CASH
+from orchestrator.market.genesis import MAKER_CASH, USER_CASH
 from orchestrator.market.testing import MarketChain, Reverted, example_plan, market_chain
+from orchestrator.settlement.geth_genesis import GENESIS_TIME
 
 T = TypeVar("T")
 PLAN = example_plan(users=3)

@@ -268,6 +268,54 @@ async def test_a_base_fee_above_the_offer_is_followed(ground: Ground) -> None:
     assert 1 == int(await ground.l1.call("eth_getTransactionCount", ADDRESS, "latest"), 16)
 
 
+async def test_a_replacement_is_known_to_the_next_life(ground: Ground) -> None:
+    """Killed after other bytes were sent for the nonce: when those are mined, the key is done."""
+    async with ground.life() as account:
+        send = asyncio.create_task(account.send("k", ONCE, word(1)))
+        await ground.until_pooled(1)
+        (entry,) = account._nonces.open.values()
+        first = entry.last
+        await ground.l1.call("anvil_setNextBlockBaseFeePerGas", hex(first.max_fee * 20))
+        await ground.mine()
+        await eventually(lambda: holds(len(entry.attempts) > 1), 20, "a replacement", every_s=0.01)
+        await ground.until_pooled(1)
+        last = entry.last
+        send.cancel()
+    await ground.mine()
+    assert [True] == await ground.outcomes()
+    async with ground.life() as account:
+        receipt = await asyncio.wait_for(account.send("k", ONCE, word(1)), 10)
+    assert last.hash == receipt.hash
+    assert [True] == await ground.outcomes()
+
+
+async def test_what_failed_and_was_sent_again_is_not_done_twice_after_a_reorganisation(
+    ground: Ground,
+) -> None:
+    """The failure's nonce comes back open; its bytes would succeed now, but the key has gone on to another nonce."""
+    async with ground.life() as account:
+        await ground.mine(2)
+        send = asyncio.create_task(account.send("k", ONCE, word(1), gas=90_000))
+        await ground.until_pooled(1)
+        await ground.l1.call("anvil_setStorageAt", ONCE, to_hex(word(1)), to_hex(word(1)))
+        await ground.mine()
+        with pytest.raises(Reverted):
+            await asyncio.wait_for(send, 10)
+        await ground.l1.call("anvil_setStorageAt", ONCE, to_hex(word(1)), to_hex(word(0)))
+        (receipt,) = await settle(ground, [asyncio.create_task(account.send("k", ONCE, word(1)))])
+        head = int(await ground.l1.call("eth_blockNumber"), 16)
+        await ground.l1.call("anvil_reorg", head - 2, [])
+        assert [] == await ground.outcomes()
+
+        async def again() -> bool:
+            await ground.mine()
+            return len(await ground.outcomes()) > 0 and account.waiting == 0
+
+        await eventually(again, 20, "the second to be mined again", every_s=0.02)
+        assert receipt.hash == (await account.send("k", ONCE, word(1))).hash
+    assert [True] == await ground.outcomes()
+
+
 async def test_a_lost_transaction_that_would_revert_by_now_gives_way(ground: Ground) -> None:
     """Its caller is told; those behind it are not held up; its own nonce costs 21,000 gas and no failure."""
     async with ground.life(patience_s=0.2) as account:

@@ -6,6 +6,7 @@ from tempfile import TemporaryDirectory
 from types import SimpleNamespace
 from typing import Any
 
+import orjson
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -15,9 +16,11 @@ from bridge.wire.fees import next_base_fee
 from bridge.wire.slot import Block, Payload, block_transactions
 from bridge.wire.testing import MemoryJournal, run_virtual
 from rollup_node import subscriptions
-from rollup_node.chain import Chain, Commit, StageRequest, recover
+from rollup_node.chain import Chain
 from rollup_node.engines.base import BlockInput
 from rollup_node.following import PAGE, Following
+from rollup_node.messages import Commit, StageRequest
+from rollup_node.recovery import recover
 from rollup_node.store import Store
 from rollup_node.subscriptions import Filters
 from rollup_node.testing import ToyEngine
@@ -53,7 +56,7 @@ class Rollup:
         """Decide blocks and commit them."""
         await self.decide(count)
         for block in self.decided[self.chain.gate.number :]:
-            await self.chain.commit(Commit(1, block.number - 1, block, (), {}))
+            await self.chain.commit(Commit(1, block.number - 1, block, self.chain.gate.hash, (), {}))
 
     async def stage(self) -> None:
         """A block above the gate."""
@@ -208,17 +211,18 @@ class ToySequencer:
         assert ("rollnet_getBlocks", 901) == (method, chain_id)
         self.pages.append(first)
         blocks = self.rollup.decided[first - 1 : first - 1 + count]
-        return [{"term": 1, "slot": b.number, "block": _json(b), "aborted": [], "causes": {}} for b in blocks]
-
-
-def _json(block: Block) -> dict[str, Any]:
-    return {
-        "chain_id": 901,
-        "number": block.number,
-        "hash": block.hash,
-        "state_root": block.state_root,
-        "payload": {"timestamp": block.payload.timestamp, "transactions": [], "bundles": []},
-    }
+        before = {block.number: block.hash for block in self.rollup.decided}
+        return [
+            {
+                "term": 1,
+                "slot": block.number,
+                "block": orjson.loads(orjson.dumps(block)),
+                "parent": before.get(block.number - 1),
+                "aborted": [],
+                "causes": {},
+            }
+            for block in blocks
+        ]
 
 
 @pytest.mark.parametrize("missing", [0, 1, PAGE - 1, PAGE, PAGE + 1, 2 * PAGE])

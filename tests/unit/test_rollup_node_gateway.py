@@ -16,6 +16,7 @@ from rollup_node.gateway import (
     SIGNING,
     STATE_READS,
     TRANSACTION_READS,
+    Heads,
     Route,
     block_number,
     is_hash,
@@ -23,7 +24,8 @@ from rollup_node.gateway import (
     route,
 )
 
-GATE, SAFE = 50, 20
+GATE, SAFE, FINALIZED = 50, 20, 10
+HEADS = Heads(GATE, SAFE, FINALIZED)
 HASH = "0x" + "ab" * 32
 PADDED = "0x" + f"{GATE + 1:064x}"
 TAGS = st.one_of(
@@ -68,7 +70,7 @@ READS = {**STATE_READS, **BLOCK_READS}
 
 def _decided(method: str, params: list[Any]) -> Route | RpcError:
     try:
-        return route(method, params, GATE, SAFE, dev_methods=False)
+        return route(method, params, HEADS, dev_methods=False)
     except RpcError as exc:
         return exc
 
@@ -146,7 +148,7 @@ def test_unknown_methods_are_refused(method: str) -> None:
         return
     expected = METHOD_NOT_SUPPORTED if method.startswith(gateway.CONTROL_NAMESPACES) else METHOD_NOT_FOUND
     with pytest.raises(RpcError) as refused:
-        route(method, ["0x1"], GATE, SAFE, dev_methods=False)
+        route(method, ["0x1"], HEADS, dev_methods=False)
     assert expected == refused.value.code
 
 
@@ -154,7 +156,7 @@ def test_unknown_methods_are_refused(method: str) -> None:
 def test_the_node_holds_no_keys(method: str) -> None:
     """Signing methods are refused by name, also where control methods are allowed."""
     with pytest.raises(RpcError, match="holds no keys") as refused:
-        route(method, [], GATE, SAFE, dev_methods=True)
+        route(method, [], HEADS, dev_methods=True)
     assert METHOD_NOT_SUPPORTED == refused.value.code
 
 
@@ -186,16 +188,16 @@ BLOCK_MAKING = [
 def test_control_methods_need_the_topologys_word(method: str) -> None:
     """Refused by default; where allowed, still never anything that makes, orders or undoes blocks."""
     with pytest.raises(RpcError, match="dev_methods") as refused:
-        route(method, [], GATE, SAFE, dev_methods=False)
+        route(method, [], HEADS, dev_methods=False)
     assert METHOD_NOT_SUPPORTED == refused.value.code
     if method in CONTROL:
         assert ("control", [1]) == (
-            route(method, [1], GATE, SAFE, dev_methods=True).kind,
-            route(method, [1], GATE, SAFE, dev_methods=True).params,
+            route(method, [1], HEADS, dev_methods=True).kind,
+            route(method, [1], HEADS, dev_methods=True).params,
         )
     else:
         with pytest.raises(RpcError, match="the sequencer alone"):
-            route(method, [], GATE, SAFE, dev_methods=True)
+            route(method, [], HEADS, dev_methods=True)
 
 
 @pytest.mark.parametrize(
@@ -206,7 +208,7 @@ def test_control_methods_need_the_topologys_word(method: str) -> None:
         ("pending", GATE),
         ("earliest", 0),
         ("safe", SAFE),
-        ("finalized", SAFE),
+        ("finalized", FINALIZED),
         ("0x10", 16),
         (16, 16),
         ({"blockNumber": "0x10"}, 16),
@@ -214,29 +216,27 @@ def test_control_methods_need_the_topologys_word(method: str) -> None:
     ],
 )
 def test_tags_mean_what_the_gate_says(tag: Any, expected: int) -> None:
-    """Latest and pending are the gate, safe and finalized what L1 holds."""
-    assert expected == block_number(tag, GATE, SAFE)
+    """Latest and pending are the gate, safe and finalized what L1, and finalized L1, hold."""
+    assert expected == block_number(tag, HEADS)
 
 
 @pytest.mark.parametrize("tag", ["", "0x", "newest", [], {}, {"number": 1}, -1, "-1", "0xzz", "9" * 5_000])
 def test_what_is_no_tag_is_invalid(tag: Any) -> None:
     """Each is the caller's mistake, with the code that says so."""
     with pytest.raises(RpcError) as refused:
-        block_number(tag, GATE, SAFE)
+        block_number(tag, HEADS)
     assert INVALID_PARAMS == refused.value.code
 
 
 def test_state_above_the_gate_is_an_error_and_a_block_above_it_is_nothing() -> None:
     """As on any node: no header for state, null for a block."""
     with pytest.raises(RpcError, match="header not found") as refused:
-        route("eth_call", [{}, hex(GATE + 1)], GATE, SAFE, dev_methods=False)
+        route("eth_call", [{}, hex(GATE + 1)], HEADS, dev_methods=False)
     assert SERVER_ERROR == refused.value.code
-    assert (
-        "nothing" == route("eth_getBlockByNumber", [hex(GATE + 1), False], GATE, SAFE, dev_methods=False).kind
-    )
-    assert "nothing" == route("debug_traceBlockByNumber", [PADDED], GATE, SAFE, dev_methods=False).kind
+    assert "nothing" == route("eth_getBlockByNumber", [hex(GATE + 1), False], HEADS, dev_methods=False).kind
+    assert "nothing" == route("debug_traceBlockByNumber", [PADDED], HEADS, dev_methods=False).kind
     with pytest.raises(RpcError, match="missing value for required argument 0") as refused:
-        route("eth_getBalance", [], GATE, SAFE, dev_methods=False)
+        route("eth_getBalance", [], HEADS, dev_methods=False)
     assert INVALID_PARAMS == refused.value.code
 
 
@@ -246,7 +246,7 @@ def test_log_ranges_end_at_the_gate(first: Any, last: Any, open_end: bool) -> No
     """Any filter is pinned to canonical numbers up to the gate, asks for a block by hash, matches nothing, or is refused."""
     criteria = {"fromBlock": first, "address": "0x1"} | ({} if open_end else {"toBlock": last})
     try:
-        pinned = log_range(criteria, GATE, SAFE)
+        pinned = log_range(criteria, HEADS)
     except RpcError as exc:
         pinned, code = None, exc.code
     else:
@@ -263,5 +263,5 @@ def test_log_ranges_end_at_the_gate(first: Any, last: Any, open_end: bool) -> No
 def test_a_filter_is_an_object(criteria: Any) -> None:
     """Anything else is the caller's mistake."""
     with pytest.raises(RpcError) as refused:
-        log_range(criteria, GATE, SAFE)
+        log_range(criteria, HEADS)
     assert INVALID_PARAMS == refused.value.code

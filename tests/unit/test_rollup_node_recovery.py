@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from bridge.wire.slot import Block
-from rollup_node.errors import Diverged
+from rollup_node.errors import Diverged, EngineFailed
 from rollup_node.store import Store
 from rollup_node.testing import Decided, Node, payload
 
@@ -73,6 +73,27 @@ async def test_a_broken_checkpoint_falls_back_to_the_one_before(folder: Path, da
     last = await Node(folder).begin()
     assert (decided.blocks[-1].hash, 6) == (last.chain.gate.hash, last.engine.executions)
     last.close()
+
+
+async def test_a_checkpoint_of_a_block_that_was_replaced_does_not_count(folder: Path) -> None:
+    """Killed between taking a block back and deleting its checkpoint: another block stands there, and it is the one that counts."""
+    decided = await _history(folder, range(1, 5), {2, 4})
+    stale = Store(folder).checkpoints()[0]
+    state = stale.path.read_bytes()
+    node = await Node(folder).begin()
+    await node.chain.rewind(4, None)
+    with pytest.raises(EngineFailed):
+        await node.chain.rewind(3, decided.blocks[2].hash)
+    node.close()
+    node = await Node(folder).begin()
+    other = await decided.on(decided.blocks[:3], payload(4, 1))
+    await node.commit(other)
+    node.close()
+    stale.path.write_bytes(state)
+    again = await Node(folder).begin()
+    assert (other.hash, 2) == (again.chain.gate.hash, again.engine.executions)
+    assert not stale.path.exists()
+    again.close()
 
 
 async def test_a_store_with_a_hole_is_used_up_to_the_hole(folder: Path) -> None:

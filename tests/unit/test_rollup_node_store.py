@@ -1,6 +1,7 @@
-"""What a node keeps: whole blocks up to the first damaged line, checkpoints by number, and a term that only rises."""
+"""What a node keeps: whole blocks up to the first damaged line, less those that were taken back, checkpoints, and a term that only rises."""
 
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -82,6 +83,72 @@ def test_lines_that_are_no_blocks_end_the_log(tmp_path: Path, tail: bytes) -> No
     (tmp_path / "blocks.log").write_bytes(content + tail + content)
     assert [block(1)] == _read(tmp_path)
     assert content == (tmp_path / "blocks.log").read_bytes()
+
+
+HISTORY = st.lists(
+    st.one_of(
+        st.tuples(st.just("append"), st.integers(0, 2)),
+        st.tuples(st.just("rewind"), st.integers(0, 8)),
+        st.tuples(st.just("settle"), st.integers(0, 8)),
+        st.tuples(st.just("checkpoint"), st.just(0)),
+        st.tuples(st.sampled_from(["read", "reopen", "again from here"]), st.integers(0, 3)),
+    ),
+    max_size=30,
+)
+
+
+@given(HISTORY)
+@settings(max_examples=200, deadline=None)
+def test_blocks_are_those_that_count_after_any_history(steps: list[tuple[str, int]]) -> None:
+    """Appended, taken back, appended again after damage, over several lives: the log gives the chain, its claims, and what is safe of it."""
+    with tempfile.TemporaryDirectory() as name:
+        store, chain, safe = Store(Path(name)), list[tuple[Block, str | None]](), 0
+        checkpoints: set[int] = set()
+        for what, value in steps:
+            if what == "append":
+                made = replace(block(len(chain) + 1), state_root=f"0x{value:064x}")
+                chain.append((made, "claimed" if value == 2 else None))
+                store.append(*chain[-1])
+            elif (
+                what == "again from here"
+            ):  # blocks after a damaged line were fetched and are appended once more
+                again, chain = chain[value:], chain[:value]
+                for each in again:
+                    chain.append((each[0], None))
+                    store.append(each[0])
+            elif what == "rewind":
+                store.rewind(value)
+                chain, safe = chain[:value], min(safe, value)
+                checkpoints = {number for number in checkpoints if number <= value}
+            elif what == "settle":
+                safe = min(value, len(chain))
+                store.note_settled(safe, safe // 2)
+            elif what == "checkpoint":
+                checkpoints.add(len(chain))
+                store.checkpoint_path(len(chain), HASH).write_bytes(b"state")
+            elif what == "reopen":
+                store.close()
+                store = Store(Path(name))
+            assert [each for each, _ in chain] == store.blocks()
+            assert {each.number: claim for each, claim in chain if claim} == store.claims
+            assert safe == store.safe
+            assert store.finalized <= safe
+            assert checkpoints == {checkpoint.number for checkpoint in store.checkpoints()}
+        store.close()
+
+
+def test_safe_and_finalized_survive(tmp_path: Path) -> None:
+    """In the next life they are what they were; a file that is no number is as good as none."""
+    store = Store(tmp_path)
+    store.note_settled(9, 4)
+    store.close()
+    again = Store(tmp_path)
+    assert (9, 4) == (again.safe, again.finalized)
+    again.close()
+    (tmp_path / "safe").write_text("")
+    broken = Store(tmp_path)
+    assert (0, 4) == (broken.safe, broken.finalized)
+    broken.close()
 
 
 def test_checkpoints_are_found_newest_first_and_thinned_out(tmp_path: Path) -> None:

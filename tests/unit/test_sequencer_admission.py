@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from bridge.wire.deposits import ATTRIBUTES_GAS
 from bridge.wire.errors import (
     INVALID_PARAMS,
     LIMIT_EXCEEDED,
@@ -82,7 +83,7 @@ def _used(desk: Desk) -> None:
     desk.toys.nodes[901].state.nonces[signed(901, 0, 0).sender] = 2
 
 
-ROOM = GAS_LIMIT - SYSTEM_GAS
+ROOM = GAS_LIMIT - SYSTEM_GAS - ATTRIBUTES_GAS
 LEG = signed(901, 0, 0)
 OTHER = signed(902, 0, 0)
 

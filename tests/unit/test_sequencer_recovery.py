@@ -16,7 +16,7 @@ from bridge.wire.transaction import Transaction
 from shared_sequencer import sequencer as module
 from shared_sequencer.errors import WalDamaged
 from shared_sequencer.mempool import Item
-from shared_sequencer.node import recover
+from shared_sequencer.recovery import recover
 from shared_sequencer.testing import MemoryLog, ToySet, bundle_item, transaction_item
 from shared_sequencer.testing_life import Life, drain, effects, hashes
 
@@ -143,7 +143,7 @@ def _hold(log: MemoryLog, toys: ToySet, admitted: list[Item]) -> None:
         elif record["kind"] == "end":
             decided[record["id"]] += 1
     assert not [identity for identity, count in decided.items() if count > 1], "decided twice"
-    found = recover(log)
+    found = recover(log.records())
     seen = effects(toys)
     for item in admitted:
         waits, ends = item.id in found.mempool.waiting, item.id in found.mempool.ended
@@ -227,7 +227,7 @@ async def test_a_log_that_contradicts_itself_is_refused(clock: SimpleNamespace) 
         broken.append(changed)
     for records in broken:
         with pytest.raises(WalDamaged):
-            recover(MemoryLog(records))
+            recover(MemoryLog(records).records())
 
 
 async def test_a_transaction_that_comes_again_after_it_expired_runs_once(clock: SimpleNamespace) -> None:
@@ -245,3 +245,18 @@ async def test_a_transaction_that_comes_again_after_it_expired_runs_once(clock: 
     third = await Life(log, toys).begin()
     assert "included" == (await third.rpc.handle("rollnet_getStatus", [early.id]))["status"]
     assert Counter(hashes(early)) == effects(toys)
+
+
+async def test_a_restart_after_a_dropped_transaction_came_again(clock: SimpleNamespace) -> None:
+    """The last slot dropped it, it was admitted anew, and waits: the next life begins, says the drop again, and it waits on."""
+    toys, log = ToySet(CHAINS), MemoryLog()
+    life = await Life(log, toys).begin()
+    toys.nodes[901].state.nonces[signed(901, 0, 0).sender] = 1
+    item = transaction_item(signed(901, 0, 0))
+    await life.admit(item)
+    await life.sequencer.slot()
+    assert "dropped" == (await life.rpc.handle("rollnet_getStatus", [item.id]))["status"]
+    await life.admit(item)
+    again = await Life(log, toys).begin()
+    assert "pending" == (await again.rpc.handle("rollnet_getStatus", [item.id]))["status"]
+    assert ["bundle.decided"] == again.journal.of(item.id)

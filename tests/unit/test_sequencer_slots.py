@@ -84,7 +84,7 @@ async def test_a_node_that_missed_the_commit_catches_up_and_takes_part_again(clo
     log.after = deaf
     await life.sequencer.slot()
     log.after = None
-    assert ("down", [1, 0]) == (life.rollups[902].state, [len(node.blocks) for node in toys.nodes.values()])
+    assert ("down", [1, 0]) == (life.rollups[902].state, [len(node.payloads) for node in toys.nodes.values()])
     assert "committed" == (await life.rpc.handle("rollnet_getStatus", [item.id]))["status"]
     toys.nodes[902].unreachable = False
     following = bundle_item([signed(902, 0, 1)])

@@ -2,12 +2,14 @@
 
 import asyncio
 from collections import Counter
+from dataclasses import replace
 from typing import Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bridge.wire.errors import PeerUnreachable
+from bridge.wire.slot import Origin, Payload
 from bridge.wire.testing import Op, ToyState, run_bundle, run_virtual, signed
 from shared_sequencer.mempool import Item
 from shared_sequencer.staging import MAX_ROUNDS, Round, Staged, stage_slot
@@ -16,6 +18,10 @@ from shared_sequencer.testing import ToySet, bundle_item, transaction_item
 CHAINS = (901, 902, 903)
 OPS = st.sampled_from([Op.ADD, Op.ADD, Op.NEED, Op.BELOW, Op.ENTER])
 PROGRAMS = st.lists(st.tuples(OPS, st.integers(0, 2), st.integers(1, 2)), max_size=3).map(tuple)
+EPOCHS = {
+    chain: Payload(5, (), (), Origin(3, "0x" + "33" * 32), chain - 900, (f"0x7e{chain:04x}",))
+    for chain in CHAINS
+}
 Work = tuple[list[Item], list[Item]]
 
 
@@ -64,7 +70,7 @@ def conclusions(staged: Staged) -> dict[str, Any]:
 def round_of(work: Work, due: set[int] | None = None) -> Round:
     """A slot's work."""
     causes = {item.id: "sequencer/1/1" for item in [*work[0], *work[1]]}
-    return Round(1, 0, 5, causes, list(work[0]), list(work[1]), set(due or ()))
+    return Round(1, 0, 5, causes, list(work[0]), list(work[1]), set(due or ()), EPOCHS)
 
 
 @given(slots())
@@ -91,6 +97,7 @@ def test_staging_concludes_what_the_sequential_rule_says(work: Work) -> None:
         assert holding is not None
         assert (block.payload, block.hash) == (holding.payload, holding.header["hash"])
         assert (1, holding.header) == (block.number, staged.headers[chain])
+        assert EPOCHS[chain] == replace(block.payload, transactions=(), bundles=())
 
 
 @given(slots(), st.sets(st.sampled_from(CHAINS), max_size=2), st.data())

@@ -308,3 +308,28 @@ async def test_whatever_a_killed_process_acknowledged_is_there(tmp_path: Path) -
     found = _read(path)
     assert [{"n": n} for n in range(len(found))] == found
     assert len(found) >= acknowledged
+
+
+async def test_reading_again_waits_for_a_write_that_is_under_way(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A new life reads the log while half a record of the old one is on disk: it is not taken for a torn end."""
+    path, real, halfway = tmp_path / "wal.log", os.write, threading.Event()
+    async with running(path) as wal:
+        await wal.append(RECORDS[:2])
+
+        def in_halves(descriptor: int, data: Any) -> int:
+            if halfway.is_set():
+                return real(descriptor, data)
+            written = real(descriptor, data[: len(data) // 2])
+            halfway.set()
+            reading.wait(0.2)  # the reader comes now, and cannot say when it waits
+            return written
+
+        reading = threading.Event()
+        monkeypatch.setattr(os, "write", in_halves)
+        appending = asyncio.create_task(wal.append(RECORDS[2:]))
+        await asyncio.to_thread(halfway.wait)
+        assert RECORDS == list(wal.records())
+        await appending
+    assert RECORDS == _read(path)

@@ -55,7 +55,7 @@ async def test_a_committed_bundle_stays_committed_while_its_rollup_is_dead(
         plan,
         tmp_path,
         {"alpha": SimpleNamespace(client=Deaf())},
-        SimpleNamespace(client=Decided()),
+        {"sequencer": SimpleNamespace(client=Decided())},
         None,
     )
 

@@ -11,7 +11,6 @@ from bridge.contracts.artifacts import artifact
 from bridge.wire.bundle import decode_bundle
 from bridge.wire.keccak import keccak256
 from orchestrator.market.errors import VenueError
-from orchestrator.market.genesis import GENESIS_TIME
 from orchestrator.market.quoting import listed_series, quote
 from orchestrator.market.testing import (
     EXAMPLE_MARKET,
@@ -19,6 +18,7 @@ from orchestrator.market.testing import (
     example_plan,
     market_chain,
 )
+from orchestrator.settlement.geth_genesis import GENESIS_TIME
 from orchestrator.strategies.errors import ReceiptError, ResolutionError
 from orchestrator.strategies.model import Kind, Leg, Side, Strategy
 from orchestrator.strategies.payoff import premium

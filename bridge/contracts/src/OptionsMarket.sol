@@ -8,6 +8,7 @@ import {Math} from "@openzeppelin/contracts/utils/math/Math.sol";
 import {SafeCast} from "@openzeppelin/contracts/utils/math/SafeCast.sol";
 import {SignedMath} from "@openzeppelin/contracts/utils/math/SignedMath.sol";
 import {BundleGuard} from "./BundleGuard.sol";
+import {LEG_ESCROW} from "./OpStack.sol";
 import {PriceOracle} from "./PriceOracle.sol";
 
 /// @title OptionsMarket
@@ -16,7 +17,13 @@ import {PriceOracle} from "./PriceOracle.sol";
 /// @dev Solvency is an invariant, not a risk parameter. A short put locks its strike. A call's payoff would have no
 /// bound, so settlement prices above `PRICE_CAP` count as the cap, and a short call locks `PRICE_CAP - strike`. At any time
 ///
-///     cash held == sum(freeCash) + sum(lockedCash) + sum(settlementPool)     and     sum(position[series]) == 0
+///     cash held == sum(freeCash) + sum(lockedCash) + sum(reservedCash) + sum(settlementPool)     and     sum(position[series]) == 0
+///
+/// A trade can be reserved first and executed or released later, by the leg escrow alone, for strategies that are decided elsewhere.
+/// A reservation takes the maker's quote at its price and sets aside, for both sides, all that the trade can ever need: from the buyer the
+/// premium, from the seller the collateral of the quantity by itself, less the premium. Collateral is subadditive,
+/// collateral(a + b) <= collateral(a) + collateral(b), so whatever both sides trade meanwhile, executing can't lack cash; what it
+/// doesn't need (a closing trade needs less) becomes free.
 ///
 /// Units: prices and cash in 1e-6 USD (prices per one unit of the underlying), quantities in 1e-4 units, times in unix
 /// seconds. Rounding, to whole 1e-6 USD, is always against the account that acts or claims: premiums up when the taker
@@ -56,6 +63,28 @@ contract OptionsMarket is ReentrancyGuardTransient {
         Quote quote;
     }
 
+    /// @notice A trade that is set aside until it is executed or released.
+    /// @param series Id of the series; zero when there is no such reservation.
+    /// @param maker Whose offer was taken.
+    /// @param quantity As the taker sees it, in 1e-4 units.
+    /// @param taker Who took it.
+    /// @param price In 1e-6 USD per unit.
+    /// @param premium Goes from buyer to seller when executed.
+    /// @param posts How often the maker had posted quotes by then.
+    /// @param makerCash Set aside from the maker.
+    /// @param takerCash Set aside from the taker.
+    struct Reservation {
+        bytes32 series;
+        address maker;
+        int88 quantity;
+        address taker;
+        uint64 price;
+        uint128 premium;
+        uint64 posts;
+        uint128 makerCash;
+        uint128 takerCash;
+    }
+
     /// @notice One row of a maker's board.
     struct BoardRow {
         bytes32 id;
@@ -88,6 +117,11 @@ contract OptionsMarket is ReentrancyGuardTransient {
     mapping(bytes32 series => mapping(address maker => Quote)) private _quotes;
     bytes32[] private _listed;
 
+    /// @notice Cash that is set aside for an account's reserved trades.
+    mapping(address account => uint256) public reservedCash;
+    mapping(bytes32 reservation => Reservation) private _reservations;
+    mapping(address maker => uint64) private _posts;
+
     /// @notice Cash came in.
     event Deposited(address indexed from, address indexed account, uint256 amount);
     /// @notice Cash went out.
@@ -106,6 +140,10 @@ contract OptionsMarket is ReentrancyGuardTransient {
         uint256 premium,
         bytes32 bundle
     );
+    /// @notice A trade was set aside; both sides' cash with it.
+    event Reserved(bytes32 indexed reservation, bytes32 indexed series, address indexed taker, address maker, int256 quantity);
+    /// @notice A reserved trade won't happen; both sides have their cash back.
+    event Released(bytes32 indexed reservation);
     /// @notice A position was settled; `payment` is what a long received or a short paid.
     event Settled(bytes32 indexed series, address indexed account, int256 quantity, uint256 payment, uint64 price);
 
@@ -131,6 +169,17 @@ contract OptionsMarket is ReentrancyGuardTransient {
     error SelfTrade(address account);
     /// @notice The oracle hasn't fixed the settlement price.
     error SettlementPriceUnknown(bytes32 underlying, uint64 expiry);
+    /// @notice Only the leg escrow reserves.
+    error NotEscrow(address caller);
+    /// @notice There is such a reservation already.
+    error AlreadyReserved(bytes32 reservation);
+    /// @notice There is no such reservation, or not any more.
+    error NotReserved(bytes32 reservation);
+
+    modifier onlyEscrow() {
+        if (msg.sender != LEG_ESCROW) revert NotEscrow(msg.sender);
+        _;
+    }
 
     /// @notice Deploy without series.
     /// @param cash The token that cash is; must be a plain ERC-20 without fees on transfer.
@@ -163,6 +212,7 @@ contract OptionsMarket is ReentrancyGuardTransient {
     /// @notice Replace own offers, listing series that are new.
     /// @param inputs One offer per series; sizes of zero withdraw an offer.
     function postQuotes(QuoteInput[] calldata inputs) external nonReentrant {
+        ++_posts[msg.sender];
         for (uint256 i = 0; i < inputs.length; ++i) {
             Quote calldata quote_ = inputs[i].quote;
             if (quote_.bid > quote_.ask) revert CrossedQuote(quote_.bid, quote_.ask);
@@ -185,16 +235,74 @@ contract OptionsMarket is ReentrancyGuardTransient {
         returns (uint256 premium)
     {
         if (bundle != bytes32(0)) GUARD.requireOpen(bundle);
-        if (quantity == 0) revert ZeroQuantity();
-        if (maker == msg.sender) revert SelfTrade(maker);
-        Series memory terms = _requireListed(series);
-        _requireLive(terms.expiry);
+        Series memory terms = _requireTradable(series, maker, msg.sender, quantity);
         uint256 price;
         (price, premium) = _takeQuote(series, maker, quantity, limitPrice);
         bool takerBuys = quantity > 0;
         _move(series, terms, msg.sender, quantity, premium, takerBuys);
         _move(series, terms, maker, -quantity, premium, !takerBuys);
         emit Trade(series, maker, msg.sender, quantity, price, premium, bundle);
+    }
+
+    /// @notice Set a trade aside; only the leg escrow. Reverts as `trade` would.
+    /// @param id Names the reservation; used once.
+    /// @param series Id of the series.
+    /// @param maker Whose offer to take.
+    /// @param taker Who takes it.
+    /// @param quantity In 1e-4 units; positive buys at the ask, negative sells at the bid.
+    /// @param limitPrice Highest price to pay or lowest to accept, in 1e-6 USD per unit.
+    function reserve(
+        bytes32 id,
+        bytes32 series,
+        address maker,
+        address taker,
+        int256 quantity,
+        uint256 limitPrice
+    ) external onlyEscrow nonReentrant {
+        if (_reservations[id].series != bytes32(0)) revert AlreadyReserved(id);
+        Series memory terms = _requireTradable(series, maker, taker, quantity);
+        (uint256 price, uint256 premium) = _takeQuote(series, maker, quantity, limitPrice);
+        uint256 short = collateral(terms, quantity < 0 ? quantity : -quantity);
+        uint256 fromSeller = Math.saturatingSub(short, premium);
+        Reservation memory made = Reservation({
+            series: series,
+            maker: maker,
+            quantity: int88(quantity),
+            taker: taker,
+            price: uint64(price),
+            premium: premium.toUint128(),
+            posts: _posts[maker],
+            makerCash: (quantity > 0 ? fromSeller : premium).toUint128(),
+            takerCash: (quantity > 0 ? premium : fromSeller).toUint128()
+        });
+        _setAside(maker, made.makerCash);
+        _setAside(taker, made.takerCash);
+        _reservations[id] = made;
+        emit Reserved(id, series, taker, maker, quantity);
+    }
+
+    /// @notice Execute a reserved trade at its price; only the leg escrow. Nothing that happened since can make it fail.
+    /// @param id The reservation.
+    function executeReserved(bytes32 id) external onlyEscrow nonReentrant {
+        Reservation memory made = _takeReservation(id);
+        Series memory terms = _series[made.series];
+        bool takerBuys = made.quantity > 0;
+        _move(made.series, terms, made.taker, made.quantity, made.premium, takerBuys);
+        _move(made.series, terms, made.maker, -int256(made.quantity), made.premium, !takerBuys);
+        emit Trade(made.series, made.maker, made.taker, made.quantity, made.price, made.premium, bytes32(0));
+    }
+
+    /// @notice Give a reserved trade up; only the leg escrow. The maker offers the quantity again unless it posted quotes since.
+    /// @param id The reservation.
+    function releaseReserved(bytes32 id) external onlyEscrow nonReentrant {
+        Reservation memory made = _takeReservation(id);
+        if (made.posts == _posts[made.maker]) {
+            Quote storage quote_ = _quotes[made.series][made.maker];
+            uint64 size = uint64(SignedMath.abs(made.quantity));
+            if (made.quantity > 0) quote_.askSize += size;
+            else quote_.bidSize += size;
+        }
+        emit Released(id);
     }
 
     /// @notice Settle one account in one series; anyone may call, twice is harmless.
@@ -225,6 +333,12 @@ contract OptionsMarket is ReentrancyGuardTransient {
     /// @param maker Whose offer.
     function quoteOf(bytes32 series, address maker) external view returns (Quote memory) {
         return _quotes[series][maker];
+    }
+
+    /// @notice A reserved trade; all zero when there is none.
+    /// @param id The reservation.
+    function reservationOf(bytes32 id) external view returns (Reservation memory) {
+        return _reservations[id];
     }
 
     /// @notice Every listed series with one maker's offers, in the order of listing.
@@ -336,6 +450,24 @@ contract OptionsMarket is ReentrancyGuardTransient {
         position[series][account] = held + quantity;
     }
 
+    function _setAside(address account, uint256 amount) private {
+        uint256 available = freeCash[account];
+        if (amount > available) revert InsufficientCash(account, amount, available);
+        freeCash[account] = available - amount;
+        reservedCash[account] += amount;
+    }
+
+    /// Ends a reservation: the cash that was set aside is free again on both sides.
+    function _takeReservation(bytes32 id) private returns (Reservation memory made) {
+        made = _reservations[id];
+        if (made.series == bytes32(0)) revert NotReserved(id);
+        delete _reservations[id];
+        reservedCash[made.maker] -= made.makerCash;
+        freeCash[made.maker] += made.makerCash;
+        reservedCash[made.taker] -= made.takerCash;
+        freeCash[made.taker] += made.takerCash;
+    }
+
     function _settle(bytes32 series, Series memory terms, uint64 price, address account)
         private
         returns (uint256 payment)
@@ -361,6 +493,17 @@ contract OptionsMarket is ReentrancyGuardTransient {
         bool known;
         (known, price) = ORACLE.settlementPrice(terms.underlying, terms.expiry);
         if (!known) revert SettlementPriceUnknown(terms.underlying, terms.expiry);
+    }
+
+    function _requireTradable(bytes32 series, address maker, address taker, int256 quantity)
+        private
+        view
+        returns (Series memory terms)
+    {
+        if (quantity == 0) revert ZeroQuantity();
+        if (maker == taker) revert SelfTrade(maker);
+        terms = _requireListed(series);
+        _requireLive(terms.expiry);
     }
 
     function _requireListed(bytes32 series) private view returns (Series memory terms) {

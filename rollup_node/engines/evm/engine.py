@@ -7,27 +7,41 @@ Facts about anvil 1.7 that this file stands on, each held down by a test:
 - timestamp *and* base fee must be set on every block, or a rolled-back block is mined differently the second time;
 - ``anvil_rollback`` undoes a block without leaving anything behind, while every ``evm_snapshot`` would keep about 28 KB for ever;
 - states of past blocks go to disk (0.2 MB each), so their number is bounded and older ones are not served;
-- a loaded state continues with identical blocks.
+- a loaded state continues with identical blocks;
+- the pool knows a raw deposit by its sender and nonce 0, so it takes one per sender; how several go in says ``deposits``;
+- the pool's own checks would keep deposits out that must be in the block (value above the balance, too little gas: they fail
+  there, and their mint stays), so they are off, and what is left out is explained here (``refusals``);
+- a rollback stops at a loaded state: nothing before it can be reached again.
 """
 
 import asyncio
 import gzip
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from bridge.wire.errors import PeerUnreachable, RpcError
+import structlog
+
+from bridge.wire.deposits import DEPOSIT_TYPE
+from bridge.wire.errors import Malformed, PeerUnreachable, RpcError
 from bridge.wire.jsonrpc import Client
 from bridge.wire.keccak import from_hex, keccak256, to_hex
 from bridge.wire.transaction import decode_transaction
 from rollup_node.engines.base import BlockInput, ExecutedBlock, Header, TransactionResult
+from rollup_node.engines.evm.aliases import Aliases
+from rollup_node.engines.evm.deposits import Call, renamed_in, submission
 from rollup_node.engines.evm.process import AnvilProcess
+from rollup_node.engines.evm.refusals import why_left_out
 from rollup_node.errors import EngineFailed
 
 EXPLAIN_SECONDS = 2.0
 """Longest time for the reason of one failed leg; a trace must not hold up the slot."""
 HISTORY_STATES = 256
 """Blocks whose state is served; older ones answer as on a pruned node."""
+SEQUENCER_FEE_VAULT = "0x4200000000000000000000000000000000000011"
+"""Coinbase of every block, as in the OP Stack."""
+
+log = structlog.get_logger()
 
 
 class EvmEngine:
@@ -57,14 +71,17 @@ class EvmEngine:
             "0",
             "--quiet",
         ]
-        argv += ["--no-mining", "--order", "fifo", "--no-request-size-limit"]
+        argv += ["--no-mining", "--order", "fifo", "--no-request-size-limit", "--disable-pool-balance-checks"]
         argv += ["--max-persisted-states", str(HISTORY_STATES), "--cache-path", str(cache)]
         self._process = AnvilProcess(argv)
         self._client = Client(f"http://127.0.0.1:{port}", timeout=60.0)
+        self._aliases = Aliases()
 
     async def start(self) -> Header:
         """Start from genesis; see :class:`rollup_node.engines.base.Engine`."""
+        self._aliases = Aliases()
         await self._process.start(self._client)
+        await self._call("anvil_setCoinbase", SEQUENCER_FEE_VAULT)
         return await self.head()
 
     async def stop(self) -> None:
@@ -80,42 +97,75 @@ class EvmEngine:
         """The last block."""
         return _header(await self._call("eth_getBlockByNumber", "latest", False))
 
+    async def header(self, number: int) -> Header | None:
+        """Of a block of the chain, or None."""
+        found = await self._call("eth_getBlockByNumber", hex(number), False) if number >= 0 else None
+        return None if found is None else _header(found)
+
     async def execute(self, block: BlockInput) -> ExecutedBlock:
         """Submit, mine, read back."""
+        hashes = [to_hex(keccak256(raw)) for raw in block.transactions]
+        try:
+            handed_in = await submission(self._client, block.transactions)
+        except (RpcError, PeerUnreachable) as exc:
+            raise EngineFailed(f"the engine does not say a sender's nonce: {exc}") from exc
         # the fee comes first: the pool judges transactions by it, and after a rollback it still has another block's
-        calls: list[tuple[str, list[Any]]] = [
+        before: list[Call] = [
             ("anvil_setNextBlockBaseFeePerGas", [hex(block.base_fee)]),
             ("evm_setNextBlockTimestamp", [block.timestamp]),
         ]
-        calls += [("eth_sendRawTransaction", [to_hex(raw)]) for raw in block.transactions]
-        calls.append(("evm_mine", []))
+        calls = [*before, *handed_in.calls, ("evm_mine", [])]
         answers = await self._batch(calls)
         for place in (0, 1, -1):
             method, answer = calls[place][0], answers[place]
             if isinstance(answer, RpcError):
                 raise EngineFailed(f"{method}: {answer}")
-        mined, receipts = await self._batch(
-            [("eth_getBlockByNumber", ["latest", False]), ("eth_getBlockReceipts", ["latest"])]
-        )
-        if isinstance(mined, RpcError) or isinstance(receipts, RpcError):
-            raise EngineFailed(f"the mined block cannot be read: {mined} {receipts}")
-        header = _header(mined)
+        header, statuses = await self._mined(full=handed_in.renamed)
         if header.parent != block.parent.hash:
             raise EngineFailed(f"mined block {header.number} on {header.parent}, wanted {block.parent.hash}")
-        statuses = {receipt["transactionHash"]: receipt["status"] == "0x1" for receipt in receipts}
-        hashes = [to_hex(keccak256(raw)) for raw in block.transactions]
-        expected = [digest for digest in hashes if digest in statuses]
-        if mined["transactions"] != expected:
+        expected = [hashes[index] for index in handed_in.answers if hashes[index] in statuses]
+        if list(statuses) != expected:
             raise EngineFailed(
                 f"block {header.number} does not hold the submitted transactions in their order"
             )
-        if len(expected) < len(hashes):
+        if len(expected) < len(handed_in.answers):
             await self._call("anvil_dropAllTransactions")
-        results = [
-            await self._result(raw, digest, statuses.get(digest), answer)
-            for raw, digest, answer in zip(block.transactions, hashes, answers[2:-1], strict=True)
-        ]
+        results: list[TransactionResult] = []
+        for index, (raw, digest) in enumerate(zip(block.transactions, hashes, strict=True)):
+            if index in handed_in.refused:
+                result = TransactionResult(digest, "invalid", handed_in.refused[index])
+            elif digest in statuses:
+                result = TransactionResult(digest, "success" if statuses[digest] else "failed")
+            else:
+                answer = answers[len(before) + handed_in.answers[index]]
+                result = await self._left_out(
+                    raw, digest, header, str(answer) if isinstance(answer, RpcError) else ""
+                )
+            results.append(result)
         return ExecutedBlock(header, tuple(results))
+
+    async def _mined(self, number: str = "latest", *, full: bool) -> tuple[Header, dict[str, bool]]:
+        """Header of a block and whether each of its transactions succeeded, by hash and in order.
+
+        Args:
+            number: hexadecimal, or a tag.
+            full: read whole transactions: only they tell the true hash of a deposit that went in as a request.
+        """
+        mined, receipts = await self._batch(
+            [("eth_getBlockByNumber", [number, full]), ("eth_getBlockReceipts", [number])]
+        )
+        if isinstance(mined, RpcError) or isinstance(receipts, RpcError):
+            raise EngineFailed(f"the mined block cannot be read: {mined} {receipts}")
+        hashes = [tx["hash"] for tx in mined["transactions"]] if full else mined["transactions"]
+        found = list(zip(hashes, receipts, strict=True))
+        self._aliases.learn({digest: receipt["transactionHash"] for digest, receipt in found})
+        return _header(mined), {digest: receipt["status"] == "0x1" for digest, receipt in found}
+
+    async def learn(self, blocks: Mapping[int, Sequence[bytes]]) -> None:
+        """Learn the names under which the engine keeps receipts of a restored chain's blocks."""
+        for number, transactions in blocks.items():
+            if renamed_in(transactions):
+                await self._mined(hex(number), full=True)
 
     async def rewind(self, number: int) -> None:
         """Undo blocks after ``number``."""
@@ -134,7 +184,7 @@ class EvmEngine:
         try:
             trace = await self._client.call(
                 "debug_traceTransaction",
-                transaction,
+                self._aliases.inner(transaction),
                 {"tracer": "callTracer", "tracerConfig": {"onlyTopCall": True}},
                 deadline=EXPLAIN_SECONDS,
             )
@@ -152,6 +202,7 @@ class EvmEngine:
         """Load a state dump into a fresh engine."""
         dump = await asyncio.to_thread(_read_dump, path)
         await self._call("anvil_loadState", dump)
+        await self._call("anvil_setCoinbase", SEQUENCER_FEE_VAULT)
         head = await self.head()
         # BLOCKHASH knows no block of a loaded state until a rollback rebuilds what it looks at: mine one, undo it
         await self.execute(BlockInput(head, head.timestamp, head.base_fee, ()))
@@ -160,20 +211,26 @@ class EvmEngine:
 
     async def request(self, method: str, params: Sequence[Any]) -> Any:
         """Answer a read."""
-        return await self._client.call(method, *params)
+        answer = await self._client.call(method, *self._aliases.question(method, params))
+        return self._aliases.answer(method, answer)
 
-    async def _result(self, raw: bytes, digest: str, status: bool | None, answer: Any) -> TransactionResult:
-        if status is not None:
-            return TransactionResult(digest, "success" if status else "failed")
-        reason = (
-            str(answer) if isinstance(answer, RpcError) else "not executable: insufficient funds or block gas"
-        )
-        if raw[0] != 0x7E:
+    async def _left_out(self, raw: bytes, digest: str, header: Header, refusal: str) -> TransactionResult:
+        """Why a transaction is not in the block that was mined."""
+        if raw[:1] == DEPOSIT_TYPE:
+            log.error("deposit.left_out", transaction=digest, block=header.number, reason=refusal)
+            return TransactionResult(digest, "invalid", refusal or "more gas than the block has left")
+        try:
             sent = decode_transaction(raw)
-            nonce = int(await self._call("eth_getTransactionCount", to_hex(sent.sender), "latest"), 16)
-            if nonce < sent.nonce:
-                return TransactionResult(digest, "gap", f"waits for nonce {nonce} of {to_hex(sent.sender)}")
-        return TransactionResult(digest, "invalid", reason)
+        except Malformed as exc:
+            return TransactionResult(digest, "invalid", refusal or str(exc))
+        sender = to_hex(sent.sender)
+        nonce, balance = [
+            int(await self._call(method, sender, "latest"), 16)
+            for method in ("eth_getTransactionCount", "eth_getBalance")
+        ]
+        if nonce < sent.nonce:
+            return TransactionResult(digest, "gap", f"waits for nonce {nonce} of {sender}")
+        return TransactionResult(digest, "invalid", refusal or why_left_out(sent, nonce, balance, header))
 
     async def _call(self, method: str, *params: Any) -> Any:
         try:

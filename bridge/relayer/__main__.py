@@ -1,0 +1,5 @@
+"""``python -m bridge.relayer``."""
+
+from bridge.relayer.node import main
+
+main()

@@ -1,0 +1,329 @@
+"""One rollup's withdrawals, from its blocks to their end on L1.
+
+::
+
+    round:  read the rollup ─► who is due? ─► facts ─► judge ─► journal and store ─► steps, each in a task of its own
+              ▲                                                                         │ prove, finalize: wait for L1
+              └──────────────────── a step that ended makes its message due ◄───────────┘
+
+Steps change nothing here but the record of failures. What a step achieved is read from L1 in the next round, the same way as what somebody else
+achieved, so a relayer that is killed between any two lines finds itself where L1 says it is.
+"""
+
+import asyncio
+import random
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import structlog
+
+from bridge.contracts.errors import ContractsError
+from bridge.l1.account_store import Receipt
+from bridge.l1.errors import NotDone, Unaffordable
+from bridge.relayer.arrivals import Arrivals
+from bridge.relayer.errors import OutputWrong, RelayerError, StateGone
+from bridge.relayer.l1_clock import L1Clock
+from bridge.relayer.lifecycle import Facts, Finalize, Output, Prove, State, Step, Wait, judge, reached
+from bridge.relayer.portal import Standing, outcome
+from bridge.relayer.queue import Queue
+from bridge.relayer.retrying import MAX_FAILURES, Retry
+from bridge.relayer.scanner import Scanner
+from bridge.relayer.steps import Steps, proof_key
+from bridge.relayer.store import Checkpoint, Message
+from bridge.wire.errors import WireError
+from bridge.wire.stages import Stage
+
+AGAIN_S = 30.0
+"""Seconds after which everything is looked at, due or not: others may have acted."""
+WAIT_S = 1.0
+"""Seconds before a step that found nothing to do is tried again."""
+AT_ONCE = 64
+"""Steps under way at once."""
+
+_STAGES = {
+    State.SENT: Stage.MESSAGE_SENT,
+    State.BATCHED: Stage.MESSAGE_BATCHED,
+    State.PROPOSED: Stage.MESSAGE_PROPOSED,
+    State.PROVEN: Stage.MESSAGE_PROVEN,
+    State.FINALIZED: Stage.MESSAGE_FINALIZED,
+}
+_Action = tuple[Message, Prove | Finalize]
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Manner:
+    """How withdrawals are relayed."""
+
+    poll_s: float
+    """Seconds between two looks at the rollup."""
+    relay_all: bool = True
+    """Whether they are relayed unasked."""
+    max_failures: int = MAX_FAILURES
+    """Failures in a row that make a dead letter."""
+    luck: Callable[[], float] = random.random
+    """Numbers from 0 to 1."""
+
+
+class Withdrawals:
+    """Relays the withdrawals of one rollup.
+
+    Args:
+        queue: of the rollup.
+        scanner: reads the rollup.
+        steps: on L1.
+        clock: L1's.
+        manner: how.
+    """
+
+    def __init__(self, queue: Queue, scanner: Scanner, steps: Steps, clock: L1Clock, manner: Manner) -> None:
+        self._queue, self.scanner, self._steps, self._clock = queue, scanner, steps, clock
+        self._manner = manner
+        self.name, self.chain_id = queue.name, queue.chain_id
+        self._arrivals = Arrivals(scanner, queue, relay_all=manner.relay_all)
+        self._room = asyncio.Semaphore(AT_ONCE)
+        self._asked: set[str] = set()
+        """Dead letters that somebody wants tried again."""
+        self._contradicted: set[str] = set()
+        self._looked: tuple[int, Checkpoint | None] = (0, None)
+        """L1's reorganisations and head when all that was due was looked at."""
+        self._last_output: Output | None = None
+        self._everything_at = 0.0
+        """When everything is looked at next, monotonic seconds."""
+        self.trouble = ""
+        """What keeps it from going on."""
+
+    async def run(self) -> None:
+        """Relay for ever; the rollup and L1 may come and go."""
+        async with asyncio.TaskGroup() as tasks:
+            while True:
+                self._queue.stirred.clear()
+                # L1 goes on when the rollup is away
+                trouble = [await _tried(self._arrivals.read()), await _tried(self._round(tasks))]
+                self._say("; ".join(filter(None, trouble)))
+                try:
+                    async with asyncio.timeout(self._manner.poll_s):
+                        await self._queue.stirred.wait()
+                    if any(trouble):
+                        await asyncio.sleep(self._manner.poll_s)
+                except TimeoutError:
+                    pass
+
+    def revive(self, digest: str) -> Message | None:
+        """Try a message again, from the start of its failures; None if it isn't one that can still be relayed."""
+        message = self._queue.open.get(digest)
+        if message is None:
+            return None
+        self._asked.add(digest)
+        self._queue.stir(digest)
+        return _revived(message)
+
+    # -- rounds
+
+    async def _round(self, tasks: asyncio.TaskGroup) -> None:
+        self._revive()
+        if self._clock.head is None:
+            return
+        if self._clock.reorganisations != self._looked[0]:
+            self._queue.take_back_finalized()
+            self._everything_at = 0.0
+        seen, now = (self._clock.reorganisations, self._clock.head), time.time()
+        if seen == self._looked and not any(self._is_due(each, now) for each in self._queue.open.values()):
+            return
+        standing = await self._steps.portal.standing()
+        everything = await self._outputs_changed(standing) or time.monotonic() >= self._everything_at
+        due = [
+            message
+            for message in self._queue.open.values()
+            if message.hash not in self._queue.working
+            and (everything or self._is_due(message, now) or _is_covered(message, standing))
+        ]
+        await self._judge(due, standing, tasks)
+        self._queue.due.difference_update(message.hash for message in due)
+        self._last_output, self._looked = standing.last, seen
+        if everything:
+            self._everything_at = time.monotonic() + AGAIN_S
+
+    def _revive(self) -> None:
+        ready = [digest for digest in self._asked if digest not in self._queue.working]
+        self._asked.difference_update(ready)
+        self._queue.keep([_revived(each) for digest in ready if (each := self._queue.open.get(digest))])
+
+    async def _outputs_changed(self, standing: Standing) -> bool:
+        """Whether an output that was there is gone."""
+        before, after = self._last_output, standing.last
+        if before is None or before == after:
+            return False
+        if after is None or after.index < before.index:
+            return True
+        return (await self._steps.portal.outputs([before.index])).get(before.index) != before
+
+    def _is_due(self, message: Message, now: float) -> bool:
+        """Whether something may have to be done about it, as far as can be said without asking L1."""
+        if message.hash in self._queue.working:
+            return False
+        if message.state is State.SENT:
+            return self.scanner.safe >= message.block
+        if message.hash in self._queue.due:
+            return True
+        if message.retry.dead or message.retry.not_before > now:
+            return False
+        if message.state is State.PROVEN:
+            return self._clock.now >= message.ready_at
+        return message.state is State.PROPOSED
+
+    async def _judge(self, due: Sequence[Message], standing: Standing, tasks: asyncio.TaskGroup) -> None:
+        facts = await self._facts(due, standing)
+        judged = [(message, *judge(message.block, facts[message.hash])) for message in due]
+        advanced = [await self._advance(*each, facts[each[0].hash]) for each in judged]
+        self._queue.keep(advanced, self._clock.head)
+        now = time.time()
+        for message, (_, _, step) in zip(advanced, judged, strict=True):
+            if (
+                isinstance(step, Prove | Finalize)
+                and not message.retry.dead
+                and message.retry.not_before <= now
+            ):
+                self._queue.working.add(message.hash)
+                tasks.create_task(self._act(message, step))
+
+    async def _facts(self, due: Sequence[Message], standing: Standing) -> dict[str, Facts]:
+        """What is true of messages, asked in three batches whatever their number."""
+        portal = self._steps.portal
+        progress = await portal.progress([message.hash for message in due])
+        last = standing.last.block if standing.last else -1
+        covering = await portal.covering(sorted({each.block for each in due if each.block <= last}))
+        proven = {each.proven.index for each in progress.values() if each.proven}
+        outputs = await portal.outputs(sorted({*covering.values(), *proven}))
+        found = {}
+        for message in due:
+            own = progress[message.hash]
+            found[message.hash] = Facts(
+                now=self._clock.now,
+                period=standing.period,
+                paused=standing.paused,
+                safe=self.scanner.safe,
+                covering=outputs.get(covering.get(message.block, -1)),
+                proven=own.proven,
+                standing=outputs.get(own.proven.index) if own.proven else None,
+                finalized=own.finalized,
+            )
+        return found
+
+    async def _advance(self, message: Message, state: State, step: Step, facts: Facts) -> Message:
+        """The message in its new state; the journal is told of each stage, whoever brought it about."""
+        retry = message.retry
+        if state is not message.state:
+            retry = Retry(dead=retry.dead, reason=retry.reason if retry.dead else "")
+        ready_at = 0
+        if isinstance(step, Wait) and not retry.dead:
+            ready_at = step.until
+            later = time.time() + WAIT_S if not ready_at and state in (State.PROPOSED, State.PROVEN) else 0.0
+            retry = replace(retry, reason=step.reason, not_before=max(retry.not_before, later))
+        if state is State.FINALIZED:
+            retry = Retry()
+        before = message.told
+        message = replace(message, state=state, ready_at=ready_at, retry=retry)
+        if before is not None and before is not state and not reached(before, state):
+            self._queue.emit("message.set_back", message, since=before, to=state)
+            message = replace(message, told=state, success=None, proof_key="")
+        for each in reached(message.told, state):
+            message, attributes = await self._achieved(message, each, facts)
+            told = self._queue.emit(_STAGES[each], message, **attributes)
+            message = replace(message, told=each, cause=told)
+        if isinstance(step, Prove):
+            message = replace(message, proof_key=proof_key(message, step.replaces))
+        return message
+
+    async def _achieved(self, message: Message, state: State, facts: Facts) -> tuple[Message, dict[str, Any]]:
+        """Details of a stage for the journal, and what of them is kept."""
+        match state:
+            case State.PROPOSED if facts.covering is not None:
+                output = facts.covering
+                return message, {"output": output.index, "root": output.root, "l2_block": output.block}
+            case State.PROVEN if facts.proven is not None:
+                own = await self._steps.proof_receipt(message)
+                message = replace(message, proven_by=own.hash if own else "")
+                return message, {"output": facts.proven.index, **_paid(own)}
+            case State.FINALIZED:
+                own = await self._steps.final_receipt(message)
+                found = (own.hash, outcome(own, message.hash)) if own else None
+                found = found or await self._steps.portal.finalized_in(message.hash) or ("", None)
+                message = replace(message, finalized_by=found[0], success=found[1])
+                return message, {"success": found[1], "l1_tx": found[0], **_paid(own)}
+            case _:
+                return message, {"block": message.block}
+
+    # -- steps
+
+    async def _act(self, message: Message, step: Prove | Finalize) -> None:
+        """Take one step and note how it went."""
+        retry = message.retry
+        try:
+            async with self._room:
+                if isinstance(step, Prove):
+                    await self._steps.prove(message, step)
+                else:
+                    await self._steps.finalize(message)
+            retry = Retry()
+        except (OutputWrong, StateGone, Unaffordable, WireError, ContractsError) as exc:
+            retry = replace(retry, not_before=time.time() + WAIT_S, reason=str(exc))
+            if isinstance(exc, OutputWrong):
+                self._contradict(str(exc))
+        except (NotDone, RelayerError) as exc:
+            why, manner = str(exc), self._manner
+            retry = retry.failed(why, time.time(), manner.luck(), manner.max_failures)
+            event = "message.dead" if retry.dead else "message.retried"
+            self._queue.emit(event, message, reason=why, failures=retry.failures)
+        finally:
+            self._queue.working.discard(message.hash)
+        current = self._queue.open.get(message.hash)
+        if current is not None:
+            self._queue.keep([replace(current, retry=retry)])
+            self._queue.stir(message.hash)
+
+    def _contradict(self, why: str) -> None:
+        """Say once what is wrong with an output."""
+        if why not in self._contradicted:
+            self._contradicted.add(why)
+            self._queue.emit_plain("output.contradicted", reason=why)
+
+    def _say(self, trouble: str) -> None:
+        """Log a trouble when it begins, changes or ends, not at each poll."""
+        if trouble != self.trouble:
+            self.trouble = trouble
+            log.warning("rollup.waits" if trouble else "rollup.goes_on", rollup=self.name, reason=trouble)
+
+
+async def _tried(work: Awaitable[None]) -> str:
+    """Why it could not be done, if it couldn't."""
+    try:
+        await work
+    except (WireError, ContractsError) as exc:
+        return str(exc)
+    return ""
+
+
+def _is_covered(message: Message, standing: Standing) -> bool:
+    last = standing.last
+    return message.state is State.BATCHED and last is not None and last.block >= message.block
+
+
+def _revived(message: Message) -> Message:
+    return replace(message, retry=Retry(reason="asked for again"))
+
+
+def _paid(receipt: Receipt | None) -> dict[str, Any]:
+    """What this relayer paid for a stage; nothing if somebody else did it."""
+    if receipt is None:
+        return {"by": "other"}
+    return {
+        "by": "relayer",
+        "l1_tx": receipt.hash,
+        "l1_block": receipt.block_number,
+        "gas": receipt.gas_used,
+        "wei": receipt.wei,
+    }

@@ -1,0 +1,119 @@
+"""The challenger: deletes outputs that this node's own derivation contradicts.
+
+A guardian in the sense of the OP Stack before fault proofs: the oracle lets one key delete outputs that are not final yet. An
+output is judged once its block is derived from L1. One that claims a block which L1 still doesn't give when half of its
+challenge period is over cannot be right either: it is deleted before it becomes final.
+"""
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Callable
+
+import structlog
+
+from bridge.l1.account import L1Account
+from bridge.l1.errors import NotDone
+from bridge.wire.errors import PeerUnreachable, RpcError
+from bridge.wire.journal import Journal
+from rollup_node.chain import Chain
+from rollup_node.outputs import Outputs
+from rollup_node.proposer import Oracle
+
+log = structlog.get_logger()
+
+
+class Challenger:
+    """Watches one rollup's outputs.
+
+    Args:
+        chain: the rollup.
+        caught_up: whether its safe head is what this life of the node has read on L1.
+        outputs: noted when blocks were committed.
+        oracle: what is watched.
+        account: the challenger's; nobody else sends with it.
+        journal: told of each deletion.
+        poll_s: seconds between two rounds.
+        clock: L1's time, unix seconds.
+    """
+
+    def __init__(
+        self,
+        *,
+        chain: Chain,
+        caught_up: Callable[[], bool],
+        outputs: Outputs,
+        oracle: Oracle,
+        account: L1Account,
+        journal: Journal,
+        poll_s: float,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._chain, self._caught_up, self._outputs, self._oracle = chain, caught_up, outputs, oracle
+        self._account, self._journal, self._poll_s, self._clock = account, journal, poll_s, clock
+        self._checked: list[str] = []
+        """Roots that were found right, by index."""
+        self._period: int | None = None
+
+    async def run(self) -> None:
+        """Watch for ever; L1 may come and go."""
+        while True:
+            with contextlib.suppress(PeerUnreachable, RpcError):
+                await self._round()
+            await asyncio.sleep(self._poll_s)
+
+    async def _round(self) -> None:
+        if not self._caught_up():
+            return  # what an earlier life held for safe is no measure for what L1 holds now
+        if self._period is None:
+            self._period = await self._oracle.number("finalizationPeriodSeconds")
+        count = await self._oracle.number("nextOutputIndex")
+        del self._checked[count:]
+        if self._checked and (await self._oracle.output(len(self._checked) - 1))[0] != self._checked[-1]:
+            self._checked.clear()  # L1 was reorganised: other outputs stand there now
+        for index in range(len(self._checked), count):
+            root, timestamp, number = await self._oracle.output(index)
+            verdict = self._judge(root, timestamp, number)
+            if verdict is None:
+                return
+            if verdict:
+                await self._delete(index, root, timestamp, number, verdict)
+                return
+            self._checked.append(root)
+
+    def _judge(self, root: str, timestamp: int, number: int) -> str | None:
+        """Why an output is wrong; empty if it is right, None if that can't be said yet."""
+        if number <= self._chain.safe:
+            own = self._outputs.at(number)
+            if own is None:
+                log.error("output.unjudged", block=number, reason="this node has no note of it")
+                return ""
+            return "" if own.root == root else f"this node derives {own.root}"
+        assert self._period is not None, "read before the first output"
+        if self._clock() - timestamp > self._period / 2:
+            return f"L1 does not give block {number}; it holds the chain up to {self._chain.safe}"
+        return None
+
+    async def _delete(self, index: int, root: str, timestamp: int, number: int, why: str) -> None:
+        log.error("output.wrong", index=index, block=number, root=root, reason=why)
+        data = self._oracle.interface.encode_call("deleteL2Outputs", index)
+        try:
+            receipt = await self._account.send(
+                f"delete:{index}:{root}:{timestamp}",
+                self._oracle.address,
+                data,
+                interface=self._oracle.interface,
+            )
+        except NotDone as exc:
+            log.error("output.undeletable", index=index, error=str(exc))
+            return
+        self._journal.emit(
+            "output.deleted",
+            index=index,
+            block=number,
+            root=root,
+            reason=why,
+            l1_tx=receipt.hash,
+            gas=receipt.gas_used,
+            wei=receipt.wei,
+        )

@@ -1,0 +1,100 @@
+"""Output roots: what a rollup tells L1 about its state (OP Stack specification, withdrawals; version 0).
+
+An output commits to a block's state root, to the storage root of the message passer (so that withdrawals can be proven without the
+rest of the state), and to the block's hash. The engine serves only recent states, and an output may be wanted long
+after its block, so the node notes the parts of each block that will be proposed just before the block is committed.
+"""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import orjson
+
+from bridge.wire.errors import PeerUnreachable, RpcError
+from bridge.wire.keccak import from_hex, keccak256, to_hex
+from rollup_node.engines.base import Engine, Header
+from rollup_node.errors import EngineFailed
+
+MESSAGE_PASSER = "0x4200000000000000000000000000000000000016"
+"""L2ToL1MessagePasser predeploy."""
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """The parts of one output root."""
+
+    number: int
+    """L2 block."""
+    block_hash: str
+    state_root: str
+    message_passer_root: str
+    """Storage root of the message passer."""
+
+    @property
+    def root(self) -> str:
+        """Keccak of version 0 and the three roots."""
+        parts = (self.state_root, self.message_passer_root, self.block_hash)
+        return to_hex(keccak256(bytes(32) + b"".join(from_hex(part, 32) for part in parts)))
+
+
+async def read_output(engine: Engine, header: Header) -> Output:
+    """The output of a block whose state the engine still has.
+
+    Raises:
+        RpcError: it does not have it.
+    """
+    proof = await engine.request("eth_getProof", [MESSAGE_PASSER, [], hex(header.number)])
+    return Output(header.number, header.hash, header.state_root, proof["storageHash"])
+
+
+class Outputs:
+    """Outputs of the blocks that are due for proposal.
+
+    Args:
+        engine: the node's.
+        path: file that keeps them; lines of JSON, the last for a number counts.
+        interval: L2 blocks between two proposals.
+    """
+
+    def __init__(self, engine: Engine, path: Path, interval: int) -> None:
+        self._engine, self._path, self._interval = engine, path, interval
+        self._outputs: dict[int, Output] = {}
+        good = 0
+        for line in path.read_bytes().splitlines(keepends=True) if path.exists() else ():
+            output = _output(line)
+            if output is None:
+                os.truncate(path, good)  # torn by a kill: its block is executed again, and noted again
+                break
+            self._outputs[output.number] = output
+            good += len(line)
+
+    async def note(self, header: Header) -> None:
+        """A block is about to be committed; run while the engine stands at it.
+
+        What is noted of a number before its (new) block is committed is not to be used: ask only for safe blocks.
+
+        Raises:
+            EngineFailed: the engine has the block but not its state.
+        """
+        known = self._outputs.get(header.number)
+        if header.number % self._interval or (known is not None and known.block_hash == header.hash):
+            return
+        try:
+            output = await read_output(self._engine, header)
+        except (RpcError, PeerUnreachable) as exc:
+            raise EngineFailed(f"no output of block {header.number}, which was just executed: {exc}") from exc
+        self._outputs[header.number] = output
+        with self._path.open("ab") as file:
+            file.write(orjson.dumps(output) + b"\n")
+
+    def at(self, number: int) -> Output | None:
+        """The output of a safe block, if it was due for proposal."""
+        return self._outputs.get(number)
+
+
+def _output(line: bytes) -> Output | None:
+    try:
+        return Output(**orjson.loads(line)) if line.endswith(b"\n") else None
+    except (orjson.JSONDecodeError, TypeError):
+        return None
