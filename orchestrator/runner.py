@@ -28,7 +28,11 @@ from orchestrator.strategies import presets
 from orchestrator.strategies.model import Side, Strategy
 from orchestrator.strategies.resolve import ResolvedStrategy, resolve
 from orchestrator.strategies.result import StrategyResult
+from orchestrator.topology.load import load_topology
+from orchestrator.topology.plan import SHARED_SEQUENCER, Plan
+from orchestrator.topology.resolve import make_plan
 from orchestrator.tracing import load_traces
+from orchestrator.verification import Verification, live_sources, verify
 
 Tell = Callable[[str], None]
 """Takes one line for the human who watches."""
@@ -69,6 +73,8 @@ class Verdict:
     bundles: tuple[LegsOnChain, ...]
     in_flight_at_kill: int
     recovery_s: float
+    rebuilt: Verification
+    """Every rollup again, from L1 alone."""
     report: Path
 
     @property
@@ -85,6 +91,10 @@ class Verdict:
             )
         if self.aborted.outcome != "aborted":
             found.append(f"the condor with a failing leg should have aborted: {self.aborted.outcome}")
+        found += [
+            f"{name} block {finding.block}: {finding.what} claimed {finding.claimed}, L1 gives {finding.derived}"
+            for name, finding in self.rebuilt.findings
+        ]
         return tuple(found)
 
     @property
@@ -263,13 +273,37 @@ def with_failing_leg(strategy: Strategy, index: int) -> Strategy:
     return replace(strategy, legs=tuple(legs))
 
 
+class UnfitTopology(RollnetError):  # noqa: N818 - named for what the user holds in hand
+    """The topology is valid, and can't show what the run shows."""
+
+    exit_code = 2
+
+
+def require_fit(plan: Plan) -> None:
+    """Refuse a devnet on which the run has nothing to do, before it is launched.
+
+    Raises:
+        UnfitTopology: it has no market, or no sequencer over all rollups.
+    """
+    hint = "use one like topologies/condor-quad.yaml"
+    if plan.messaging.mode != SHARED_SEQUENCER:
+        raise UnfitTopology(
+            f"the run needs one sequencer over all rollups, and {plan.name} has messaging mode {plan.messaging.mode}",
+            hint,
+        )
+    if plan.market is None:
+        raise UnfitTopology(f"the run trades options, and {plan.name} has no market", hint)
+
+
 async def main_job(topology: Path, tell: Tell, *, state: Path | None = None) -> Verdict:
     """The whole run, from a topology file to a verdict; nothing is left running.
 
     Raises:
         InvalidTopology: the file is wrong.
+        UnfitTopology: the run needs what the devnet would not have.
         RollnetError: a stage could not be done.
     """
+    require_fit(make_plan(load_topology(topology)))
     began = time.monotonic()
     async with _launched(topology, tell, state) as net:
         run = Run(net, tell, net.plan.seed)
@@ -279,10 +313,11 @@ async def main_job(topology: Path, tell: Tell, *, state: Path | None = None) -> 
         await run.drain()
         bundles = await run.verify()
         await _published(net)
+        rebuilt = await _rebuilt(net, tell)
         in_flight = await asyncio.to_thread(in_flight_at, net.directory.path, killed_ns)
         _, paths = await asyncio.to_thread(write_report, net.directory.path)
     tell(f"devnet is down, {time.monotonic() - began:.1f} s in all")
-    return Verdict(committed, aborted, bundles, in_flight, recovery, paths[0])
+    return Verdict(committed, aborted, bundles, in_flight, recovery, rebuilt, paths[0])
 
 
 @contextlib.asynccontextmanager
@@ -304,6 +339,16 @@ async def _published(net: Devnet) -> None:
         return bool((await net.sequencer.status())["published_slots"] >= decided)
 
     await eventually(published, 30, f"{decided} slots published on L1", every_s=0.1)
+
+
+async def _rebuilt(net: Devnet, tell: Tell) -> Verification:
+    """Every rollup again in fresh engines, from what is on L1 now."""
+    async with live_sources(net.directory.path) as sources:
+        found = await verify(sources)
+    tell(
+        f"rebuilt from L1 alone: {sum(found.blocks.values())} blocks, {found.bundles} bundles, {found.verdict}"
+    )
+    return found
 
 
 async def eventually(

@@ -21,7 +21,8 @@ from bridge.wire.jsonrpc import Client
 from bridge.wire.keccak import to_hex
 from bridge.wire.stages import Stage
 from orchestrator.chains import ChainReads
-from orchestrator.devnet import Devnet, LocalNodes
+from orchestrator.devnet import Devnet
+from orchestrator.node_handles import LocalNodes
 from orchestrator.runner import eventually
 from orchestrator.strategies import presets
 from orchestrator.strategies.resolve import ResolvedStrategy, resolve

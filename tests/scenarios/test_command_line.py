@@ -102,8 +102,9 @@ async def test_up_describes_the_devnet(described: dict[str, Any]) -> None:
     """The document has exactly the promised keys, and the run directory holds the same document."""
     assert {"name", "run_dir", "ready_s", "endpoints", "accounts"} == set(described)
     endpoints = described["endpoints"]
-    assert {"l1", "sequencer", "rollups"} == set(endpoints)
+    assert {"l1", "sequencer", "sequencers", "relayer", "rollups"} == set(endpoints)
     assert ({"http", "ws"}, {"http"}) == (set(endpoints["l1"]), set(endpoints["sequencer"]))
+    assert {"sequencer": endpoints["sequencer"]} == endpoints["sequencers"]
     assert {"alpha": {"chain_id", "http", "ws"}, "beta": {"chain_id", "http", "ws"}} == {
         name: set(rollup) for name, rollup in endpoints["rollups"].items()
     }
@@ -172,7 +173,7 @@ async def test_nodes_are_operated_by_name(described: dict[str, Any], rollnet: Ro
         rollnet("node", "kill", "betta", "--json"),
     )
     (devnet,) = status.json["devnets"]
-    assert {"l1": 1, "sequencer": 1, "alpha": 1, "beta": 2, "maker": 1} == {
+    assert {"l1": 1, "sequencer": 1, "alpha": 1, "beta": 2, "relayer": 1, "maker": 1} == {
         node["name"]: node["boot"] for node in devnet["nodes"]
     }
     assert ("running", {"ready"}) == (devnet["state"], {node["state"] for node in devnet["nodes"]})

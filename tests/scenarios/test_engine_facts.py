@@ -3,96 +3,37 @@
 import asyncio
 import contextlib
 import random
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
+from typing import Any
 
-import orjson
 import pytest
 
-from bridge.wire.fees import next_base_fee
 from bridge.wire.journal import Journal
 from bridge.wire.keccak import keccak256, to_hex
-from bridge.wire.signing import UnsignedTransaction, address_of, sign_transaction
 from bridge.wire.slot import BundlePart, Payload
 from orchestrator.market.scratch import anvil_binary
 from orchestrator.runtimes.ports import PortReservations
-from rollup_node.chain import Chain, StageRequest, recover
-from rollup_node.engines.base import BlockInput, Header
+from rollup_node.chain import Chain
 from rollup_node.engines.evm import EvmEngine
+from rollup_node.engines.evm.testing import CHAIN_ID, SENDER, SINK, START, block_on, hand_engine, signed
+from rollup_node.errors import EngineFailed
+from rollup_node.messages import StageRequest
+from rollup_node.recovery import recover
 from rollup_node.store import Store
 
 pytestmark = pytest.mark.process
 
-CHAIN_ID = 4_242
-KEY = to_hex(keccak256(b"an account of this test"))
-SENDER = to_hex(address_of(KEY))
-SINK = "0x" + "5e" * 20
-GAS_LIMIT = 30_000_000
 BLOCKHASH_OF_100_AGO = "60644303405f5260205ff3"
 """Returns BLOCKHASH(NUMBER - 100), so a contract created with it stores that hash as its code."""
-START = 1_800_000_000
 
 
 @contextlib.asynccontextmanager
 async def engine(folder: Path) -> AsyncIterator[EvmEngine]:
     """An engine on a genesis with one rich account."""
-    folder.mkdir(parents=True, exist_ok=True)
-    genesis = folder / "genesis.json"
-    alloc = {
-        SENDER: {"balance": hex(10**24)},
-        "0x4200000000000000000000000000000000000b00": {"balance": "0x0", "code": "0x00"},
-    }
-    genesis.write_bytes(
-        orjson.dumps(
-            {
-                "config": {"chainId": CHAIN_ID},
-                "timestamp": hex(START),
-                "gasLimit": hex(GAS_LIMIT),
-                "baseFeePerGas": hex(10**9),
-                "difficulty": "0x0",
-                "alloc": alloc,
-            }
-        )
-    )
     with PortReservations() as ports:
-        running = EvmEngine(
-            str(anvil_binary()),
-            port=ports.reserve(),
-            chain_id=CHAIN_ID,
-            gas_limit=GAS_LIMIT,
-            genesis=genesis,
-            cache=folder / "states",
-        )
-        try:
+        async with hand_engine(str(anvil_binary()), ports.reserve(), folder) as running:
             yield running
-        finally:
-            await running.stop()
-
-
-def signed(
-    nonce: int, *, to: str = SINK, data: bytes = b"", gas: int = 21_000, max_fee: int = 10**11, value: int = 0
-) -> bytes:
-    """A transaction of the rich account."""
-    target = bytes.fromhex(to[2:])
-    return sign_transaction(
-        UnsignedTransaction(
-            chain_id=CHAIN_ID,
-            nonce=nonce,
-            max_fee=max_fee,
-            priority_fee=0,
-            gas=gas,
-            to=target,
-            data=data,
-            value=value,
-        ),
-        KEY,
-    )
-
-
-def block_on(parent: Header, *transactions: bytes) -> BlockInput:
-    """The next block with these transactions."""
-    fee = next_base_fee(parent.base_fee, parent.gas_used, parent.gas_limit)
-    return BlockInput(parent, parent.timestamp + 1, fee, transactions)
 
 
 async def test_blockhash_is_the_same_after_a_restored_checkpoint(tmp_path: Path) -> None:
@@ -159,6 +100,45 @@ async def test_reads_of_the_committed_block_never_see_the_staged_one(tmp_path: P
 
     assert [] == wrong
     assert seen > 20
+
+
+async def test_a_chain_goes_back_beyond_the_state_that_it_was_restored_from(tmp_path: Path) -> None:
+    """The engine cannot; the node's next life starts from an older state, and both authorities get what they asked for."""
+    payloads = [Payload(START + number, (to_hex(signed(number - 1)),), ()) for number in range(1, 7)]
+    other = Payload(START + 2, (to_hex(signed(1, value=5)),), ())
+    async with engine(tmp_path / "engine") as running:
+        with Journal(tmp_path / "journal.jsonl", "alpha", "rollup") as journal:
+            store = Store(tmp_path / "store")
+            chain = await recover(running, store, journal)
+            for number, payload in enumerate(payloads, 1):
+                await chain.derive(CHAIN_ID, number, payload)
+                if number in (3, 6):
+                    await chain.checkpoint()
+            chain.settle(0, 0)
+            before = store.blocks()
+
+            async def again(action: Callable[[Chain], Awaitable[Any]]) -> Chain:
+                """Once in a life that cannot, once more in the next."""
+                failing = await _next_life(running, store, journal)
+                with pytest.raises(EngineFailed):
+                    await action(failing)
+                return await _next_life(running, store, journal)
+
+            cancelled = await again(lambda chain: chain.rewind(5, before[4].hash))
+            assert before[:5] == store.blocks()
+            assert before[4].hash == (await cancelled.rewind(5, before[4].hash)).hash
+            assert 2 == cancelled.replayed, "from the older checkpoint"
+
+            replaced = await again(lambda chain: chain.derive(CHAIN_ID, 2, other))
+            assert not await replaced.derive(CHAIN_ID, 2, other)
+            assert ([before[0].payload, other], 2) == ([b.payload for b in store.blocks()], replaced.safe)
+            assert hex(5) == await replaced.read("eth_getBalance", [SINK, "0x2"])
+            store.close()
+
+
+async def _next_life(running: EvmEngine, store: Store, journal: Journal) -> Chain:
+    await running.stop()
+    return await recover(running, store, journal)
 
 
 async def test_the_reason_of_a_leg_that_calls_around_comes_quickly(tmp_path: Path) -> None:

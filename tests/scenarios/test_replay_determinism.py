@@ -18,10 +18,12 @@ from orchestrator.devnet import Devnet
 from orchestrator.market.scratch import anvil_binary
 from orchestrator.nodes import genesis_path
 from orchestrator.runner import random_strategy
-from rollup_node.chain import Chain, Commit, recover
+from rollup_node.chain import Chain
 from rollup_node.engines.base import BlockInput
 from rollup_node.engines.evm import EvmEngine
 from rollup_node.errors import Diverged
+from rollup_node.messages import Commit
+from rollup_node.recovery import recover
 from rollup_node.store import Store
 
 pytestmark = [pytest.mark.process, pytest.mark.asyncio(loop_scope="module")]
@@ -79,7 +81,7 @@ async def test_two_strangers_agree_with_the_run(net: Devnet, rollup: str, tmp_pa
     for name in ("first", "second"):
         async with stranger(net, rollup, tmp_path / name) as chain:
             for block in blocks:
-                header = await chain.commit(Commit(1, 0, block, (), {}), recovered=True)
+                header = await chain.commit(Commit(1, 0, block, chain.gate.hash, (), {}), recovered=True)
                 assert (block.number, block.hash, block.state_root) == (
                     header.number,
                     header.hash,
@@ -110,11 +112,11 @@ async def test_a_changed_slot_is_found_out(net: Devnet, tmp_path: Path) -> None:
     ]
     async with stranger(net, "alpha", tmp_path) as chain:
         for block in blocks[:index]:
-            await chain.commit(Commit(1, 0, block, (), {}), recovered=True)
+            await chain.commit(Commit(1, 0, block, chain.gate.hash, (), {}), recovered=True)
         for block in wrong:
             with pytest.raises(Diverged):
-                await chain.commit(Commit(1, 0, block, (), {}), recovered=True)
-        header = await chain.commit(Commit(1, 0, good, (), {}), recovered=True)
+                await chain.commit(Commit(1, 0, block, chain.gate.hash, (), {}), recovered=True)
+        header = await chain.commit(Commit(1, 0, good, chain.gate.hash, (), {}), recovered=True)
         assert good.hash == header.hash
 
 

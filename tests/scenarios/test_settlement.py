@@ -12,7 +12,8 @@ from bridge.contracts.addresses import CASH_TOKEN, OPTIONS_MARKET
 from bridge.contracts.artifacts import artifact
 from bridge.wire.keccak import from_hex, to_hex
 from orchestrator.chains import ChainHandle
-from orchestrator.devnet import Devnet, LocalNodes
+from orchestrator.devnet import Devnet
+from orchestrator.node_handles import LocalNodes
 from orchestrator.runner import eventually
 from orchestrator.strategies import presets
 from orchestrator.strategies.model import Kind, Leg, Side, Strategy

@@ -35,7 +35,7 @@ async def net(launched: Any, repository: Path) -> AsyncIterator[Devnet]:
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def bundle_block(net: Devnet) -> int:
-    """Number of a block of ``alpha`` that holds a bundle's leg between its system transactions."""
+    """Number of a block of ``alpha`` that holds the L1 attributes, then a bundle's leg between its system transactions."""
     assert net.plan.market is not None
     result = await net.run(presets.build("vertical", net.plan.market), account=5)
     assert "committed" == result.outcome
@@ -96,7 +96,7 @@ async def test_web3_async_deploys_calls_and_waits(net: Devnet, bundle_block: int
         await token.functions.mint(other.address, 1).call({"from": other.address})
     block = await web3.eth.get_block(bundle_block, full_transactions=True)
     transactions: Any = block["transactions"]
-    assert [0x7E, 2, 0x7E] == [transaction["type"] for transaction in transactions]
+    assert [0x7E, 0x7E, 2, 0x7E] == [transaction["type"] for transaction in transactions]
     assert (await web3.eth.get_block("latest"))["number"] <= await web3.eth.get_block_number()
     assert net.rollup("alpha").chain_id == await web3.eth.chain_id
 
@@ -181,9 +181,9 @@ async def test_viem_deploys_calls_watches_and_reads_bundles(
     assert [said["minting"]] == said["filtered"]
     assert said["minting"] == said["watched"]
     assert {"OwnershipTransferred", "Transfer"} == set(said["events"])
-    assert [said["minting"]] == said["blockHolds"]
+    assert [said["minting"]] == said["blockHolds"][1:]  # behind the L1 attributes
     assert list(range(said["heads"][0], said["heads"][-1] + 1)) == said["heads"]
-    assert ["0x7e", "0x2", "0x7e"] == said["bundledTypes"]
+    assert ["0x7e", "0x7e", "0x2", "0x7e"] == said["bundledTypes"]
     assert "success" == said["systemStatus"]
     assert "0x" != await chain.rpc("eth_getCode", said["address"], "latest")
 
