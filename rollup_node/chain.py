@@ -16,6 +16,8 @@ All changes go through one lock, in the order in which they arrive. Each has one
 its parts (store, gate, what is safe): a request that is cancelled before that changed nothing, one after it everything.
 """
 
+import asyncio
+import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import Any
 
@@ -33,6 +35,10 @@ from rollup_node.store import Store
 
 LONGEST_ROLLBACK = 128
 """Blocks that the engine undoes in place; to go back further it starts over from a checkpoint."""
+MUTATION_S = 2.0
+"""Longest wait of a control method for a staged block's decision, seconds; a sequencer that died has none to give."""
+MUTATION_LOOK_S = 0.01
+"""Between two looks at it."""
 
 log = structlog.get_logger()
 
@@ -231,12 +237,17 @@ class Chain:
     async def mutate(self, method: str, params: Sequence[Any]) -> Any:
         """Run one of the engine's control methods while nothing is staged (only where the topology allows it).
 
-        No block holds what it changes, so replay would diverge: the state is stored before anything builds on it.
+        No block holds what it changes, so replay would diverge: the state is stored before anything builds on it. A staged block may
+        have been decided already and must come out as it was decided, so its commit is waited for.
         """
-        async with self._gated.lock:
-            result = await self._gated.control(method, params)
-            await self._store_state()
-            return result
+        end = time.monotonic() + MUTATION_S
+        while True:
+            async with self._gated.lock:
+                if not self._gated.holds_staged or time.monotonic() > end:
+                    result = await self._gated.control(method, params)
+                    await self._store_state()
+                    return result
+            await asyncio.sleep(MUTATION_LOOK_S)
 
     async def _store_state(self) -> None:
         temporary = self.store.temporary()

@@ -149,6 +149,11 @@ class GatedEngine:
         self.gate = header
         self._version += 1
 
+    @property
+    def holds_staged(self) -> bool:
+        """Whether a block lies above the gate, decided or not."""
+        return self._staged is not None
+
     async def control(self, method: str, params: Sequence[Any]) -> Any:
         """Run one of the engine's own methods, with nothing staged.
 

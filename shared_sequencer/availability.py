@@ -62,6 +62,9 @@ class Calldata:
         head: dict[str, Any] = await self._l1.call("eth_getBlockByNumber", "latest", False)
         return head
 
+    async def start(self) -> None:
+        """Nothing to begin."""
+
     async def close(self) -> None:
         """Nothing to end."""
 
@@ -81,6 +84,10 @@ class Blob(Calldata):
         max_blob_fee = FEE_HEADROOM * blob_base_fee(excess)
         transaction = sign_blob_transaction(unsigned, max_blob_fee, sidecar, self._key)
         return transaction.raw, transaction.hash
+
+    async def start(self) -> None:
+        """Begin to read the trusted set-up, so that the first superbatch does not wait for it."""
+        await self._sealer.start()
 
     async def close(self) -> None:
         """End the child that makes side-cars."""

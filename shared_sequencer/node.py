@@ -150,6 +150,7 @@ async def _one_life(
             l1, config.l1_chain_id, config.private_key, config.batch_inbox
         )
         stack.push_async_callback(availability.close)
+        await availability.start()
         publisher = Publisher(
             l1=l1,
             private_key=config.private_key,

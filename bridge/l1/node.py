@@ -13,6 +13,7 @@ from typing import Any
 
 import orjson
 
+from bridge.l1.state import loadable
 from bridge.wire.configuration import read_configuration
 
 SAVE_SECONDS = 1
@@ -83,9 +84,8 @@ def _state_file(data: Path, genesis: Path) -> Path:
 
 def _whole(path: Path) -> bytes | None:
     try:
-        content = path.read_bytes()
-        orjson.loads(content)
-    except (OSError, orjson.JSONDecodeError):
+        content = loadable(path.read_bytes())
+    except (OSError, ValueError, KeyError, TypeError):
         return None
     return content
 

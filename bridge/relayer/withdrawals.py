@@ -24,6 +24,7 @@ from bridge.l1.account_store import Receipt
 from bridge.l1.errors import NotDone, Unaffordable
 from bridge.relayer.arrivals import Arrivals
 from bridge.relayer.errors import OutputWrong, RelayerError, StateGone
+from bridge.relayer.facts import gather
 from bridge.relayer.l1_clock import L1Clock
 from bridge.relayer.lifecycle import Facts, Finalize, Output, Prove, State, Step, Wait, judge, reached
 from bridge.relayer.portal import Standing, outcome
@@ -176,7 +177,7 @@ class Withdrawals:
         return message.state is State.PROPOSED
 
     async def _judge(self, due: Sequence[Message], standing: Standing, tasks: asyncio.TaskGroup) -> None:
-        facts = await self._facts(due, standing)
+        facts = await gather(self._steps.portal, standing, due, self.scanner.safe, self._clock.now)
         judged = [(message, *judge(message.block, facts[message.hash])) for message in due]
         advanced = [await self._advance(*each, facts[each[0].hash]) for each in judged]
         self._queue.keep(advanced, self._clock.head)
@@ -189,29 +190,6 @@ class Withdrawals:
             ):
                 self._queue.working.add(message.hash)
                 tasks.create_task(self._act(message, step))
-
-    async def _facts(self, due: Sequence[Message], standing: Standing) -> dict[str, Facts]:
-        """What is true of messages, asked in three batches whatever their number."""
-        portal = self._steps.portal
-        progress = await portal.progress([message.hash for message in due])
-        last = standing.last.block if standing.last else -1
-        covering = await portal.covering(sorted({each.block for each in due if each.block <= last}))
-        proven = {each.proven.index for each in progress.values() if each.proven}
-        outputs = await portal.outputs(sorted({*covering.values(), *proven}))
-        found = {}
-        for message in due:
-            own = progress[message.hash]
-            found[message.hash] = Facts(
-                now=self._clock.now,
-                period=standing.period,
-                paused=standing.paused,
-                safe=self.scanner.safe,
-                covering=outputs.get(covering.get(message.block, -1)),
-                proven=own.proven,
-                standing=outputs.get(own.proven.index) if own.proven else None,
-                finalized=own.finalized,
-            )
-        return found
 
     async def _advance(self, message: Message, state: State, step: Step, facts: Facts) -> Message:
         """The message in its new state; the journal is told of each stage, whoever brought it about."""

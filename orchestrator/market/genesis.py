@@ -1,4 +1,4 @@
-"""Builds the genesis of EVM rollups: the OP Stack's predeploys, the bundle guard, the options market, and funded accounts.
+"""Builds the genesis of EVM rollups: the OP Stack's predeploys, our own (guard, mailbox, market, escrow), and funded accounts.
 
 All contracts of all rollups of a plan are built in one run (see :mod:`orchestrator.settlement.recipes`); what differs from rollup
 to rollup, the contracts on L1 that the predeploys speak with, is put in afterwards.
@@ -21,6 +21,7 @@ from orchestrator.settlement.deployments import Deployments, deployments, role_o
 from orchestrator.settlement.funding import ACCOUNT_BALANCE, funded_on_rollups
 from orchestrator.settlement.geth_genesis import Alloc, geth_genesis
 from orchestrator.settlement.l2 import for_rollup, l2_recipe, preinstalls
+from orchestrator.settlement.messages import l2_messages_recipe
 from orchestrator.settlement.recipes import EMPTY, Placement, Recipe, Step, build, contracts_at_hand
 from orchestrator.topology.plan import MarketPlan, Plan, RollupPlan
 
@@ -44,15 +45,16 @@ async def build_genesis(plan: Plan, rollup: RollupPlan, cache: Path) -> dict[str
         GenesisError: anvil or a contract is not installed, a role is missing, or a set-up call fails.
     """
     with contracts_at_hand():
-        built = await build(_recipe(plan), cache)
-        return _genesis_of(plan, rollup, deployments(plan), built)
+        where = deployments(plan)
+        built = await build(_recipe(plan, where), cache)
+        return _genesis_of(plan, rollup, where, built)
 
 
 async def build_geneses(plan: Plan, cache: Path) -> dict[str, dict[str, Any]]:
     """The genesis of every rollup by name; as :func:`build_genesis`, which for many would read the cache as often."""
     with contracts_at_hand():
-        built = await build(_recipe(plan), cache)
         where = deployments(plan)
+        built = await build(_recipe(plan, where), cache)
         return {rollup.name: _genesis_of(plan, rollup, where, built) for rollup in plan.rollups}
 
 
@@ -68,9 +70,10 @@ def _genesis_of(plan: Plan, rollup: RollupPlan, where: Deployments, built: Alloc
     )
 
 
-def _recipe(plan: Plan) -> Recipe:
+def _recipe(plan: Plan, where: Deployments) -> Recipe:
     predeploys = l2_recipe(role_of(plan, "deployer").address, plan.l1.chain_id)
-    return predeploys + (EMPTY if plan.market is None else _market(plan, plan.market))
+    market = EMPTY if plan.market is None else _market(plan, plan.market)
+    return predeploys + market + l2_messages_recipe(plan, where)
 
 
 def _market(plan: Plan, market: MarketPlan) -> Recipe:

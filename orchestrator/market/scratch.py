@@ -1,10 +1,11 @@
 """A scratch anvil: runs constructors and set-up calls once, so that a rollup's genesis can hold what they leave.
 
-The port is anvil's own choice, so concurrent scratch engines never meet; the process dies with the context.
+The port is anvil's own choice, so concurrent scratch engines never meet; the process dies with the context, or with us.
 """
 
 import asyncio
 import contextlib
+import os
 import platform
 import shutil
 import sys
@@ -13,6 +14,7 @@ from pathlib import Path
 
 from bridge.wire.jsonrpc import Client
 from orchestrator.market.errors import GenesisError
+from orchestrator.runtimes.life import tie_to
 
 _START_S = 10.0
 """Seconds that anvil may take to listen; it needs about 40 ms."""
@@ -37,6 +39,7 @@ async def scratch_anvil(*arguments: str) -> AsyncIterator[Client]:
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
+        preexec_fn=tie_to(os.getpid()) if sys.platform == "linux" else None,
     )
     try:
         async with Client(f"http://{await _address(process)}") as client:

@@ -80,7 +80,10 @@ def example_plan(
         messaging=MessagingPlan("shared-sequencer", 0.2, 1_000, 1.0, sequencing_window=60),
         market=market,
         users=tuple(example_account(f"user-{index}") for index in range(users)),
-        roles=tuple(example_account(name) for name in (*ROLES, *map(proposer_of, rollups), *map(challenger_of, rollups))),
+        roles=tuple(
+            example_account(name)
+            for name in (*ROLES, *map(proposer_of, rollups), *map(challenger_of, rollups))
+        ),
     )
 
 

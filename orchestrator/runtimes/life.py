@@ -66,7 +66,7 @@ class Life:
                 stderr=self._drain.writer,
                 start_new_session=True,
                 # Between fork and exec only two system calls run; a launcher program would cost 8 ms per node.
-                preexec_fn=_tie_to(os.getpid()) if launch.tied else None,  # noqa: PLW1509
+                preexec_fn=tie_to(os.getpid()) if launch.tied else None,  # noqa: PLW1509
             )
         except (OSError, ValueError, subprocess.SubprocessError) as exc:
             self._drain.handed_over()
@@ -189,7 +189,12 @@ def _signal_name(number: int) -> str:
         return f"signal {number}"
 
 
-def _tie_to(parent: int) -> Callable[[], None]:
+def tie_to(parent: int) -> Callable[[], None]:
+    """What a child runs between fork and exec so that it dies with the thread that starts it, also by SIGKILL.
+
+    Raises:
+        UnsupportedError: not on Linux.
+    """
     try:
         prctl = ctypes.CDLL(None, use_errno=True).prctl
     except (OSError, AttributeError) as exc:

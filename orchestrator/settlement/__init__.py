@@ -5,6 +5,7 @@
     plan ──► deployments (pure: every address, before anything runs) ──────────────► deployments.json, nodes
       │            │
       │            ├─► l1  (recipe: one set of contracts per rollup) ─┐
+      │            ├─► messages (our own between rollups, on both) ───┤
       │            └─► l2  (recipe: predeploys) ── market.genesis ────┤
       │                                                               ▼
       └─► funding (who starts with what) ───────► recipes: run once on a scratch anvil, cached by content

@@ -12,6 +12,8 @@ from typing import Any, Final
 from bridge.contracts.addresses import (
     BUNDLE_GUARD,
     CASH_TOKEN,
+    CROSS_ROLLUP_MAILBOX,
+    LEG_ESCROW,
     OPTIONS_MARKET,
     PREDEPLOYS,
     PREINSTALLS,
@@ -38,8 +40,10 @@ IMPLEMENTATIONS: Final = (
     "OptimismMintableERC20Factory",
 )
 """Contracts that every rollup has behind a proxy of its own; the code is shared."""
-SHARED: Final = ("SuperchainProxyAdmin", "SuperchainConfig", "SuperchainConfigProxy", *IMPLEMENTATIONS)
-"""What exists once on L1, in order of creation."""
+OURS: Final = ("MessageRouter", "StrategyRegistry")
+"""What is ours on L1: the ways between rollups, for messages and for strategies."""
+SHARED: Final = ("SuperchainProxyAdmin", "SuperchainConfig", "SuperchainConfigProxy", *IMPLEMENTATIONS, *OURS)
+"""What exists once on L1, in order of creation: each one's address follows from its place, so new ones go to the end."""
 PER_ROLLUP: Final = ("ProxyAdmin", "AddressManager", *(f"{name}Proxy" for name in IMPLEMENTATIONS))
 """What exists on L1 once per rollup, in order of creation."""
 
@@ -175,9 +179,10 @@ def scope_of(rollup: RollupPlan) -> str:
 
 
 def _rollup(plan: Plan, rollup: RollupPlan) -> RollupDeployment:
-    ours = {"BundleGuard": BUNDLE_GUARD}
+    ours = {"BundleGuard": BUNDLE_GUARD, "CrossRollupMailbox": CROSS_ROLLUP_MAILBOX}
     if plan.market is not None:
         ours |= {"CashToken": CASH_TOKEN, "PriceOracle": PRICE_ORACLE, "OptionsMarket": OPTIONS_MARKET}
+        ours |= {"LegEscrow": LEG_ESCROW}
     on_l2 = {**PREDEPLOYS, **ours, **PREINSTALLS}
     return RollupDeployment(
         chain_id=rollup.chain_id,

@@ -8,6 +8,8 @@
             ▲                                                              ProxyAdmin, that by the role `deployer`
     L1CrossDomainMessengerProxy ◄── L1StandardBridgeProxy, L1ERC721BridgeProxy ◄── OptimismMintableERC20FactoryProxy
 
+Beside them, once, ``MessageRouter`` and ``StrategyRegistry`` (:mod:`orchestrator.settlement.messages`), which nobody owns.
+
 As on the OP Stack's chains, the messenger sits behind a ``ResolvedDelegateProxy`` and the bridge behind an ``L1ChugSplashProxy``.
 """
 
@@ -15,11 +17,13 @@ from pathlib import Path
 from typing import Any
 
 from bridge.contracts.addresses import PREINSTALLS
+from bridge.contracts.artifacts import artifact
 from bridge.contracts.op import op_artifact, preinstalled_code
 from bridge.wire.keccak import from_hex, to_hex
 from orchestrator.market.errors import GenesisError
 from orchestrator.settlement.deployments import (
     IMPLEMENTATIONS,
+    OURS,
     PER_ROLLUP,
     SHARED,
     Deployments,
@@ -34,6 +38,7 @@ from orchestrator.settlement.deployments import (
 )
 from orchestrator.settlement.funding import ACCOUNT_BALANCE, funded_on_l1, rollup_supply
 from orchestrator.settlement.geth_genesis import GENESIS_TIME, Alloc, geth_genesis
+from orchestrator.settlement.messages import l1_arguments
 from orchestrator.settlement.recipes import Recipe, Step, build, contracts_at_hand
 from orchestrator.topology.plan import Plan, RollupPlan
 
@@ -110,7 +115,13 @@ def _shared(plan: Plan, where: Deployments) -> Recipe:
         "SuperchainConfigProxy": (where.l1["SuperchainProxyAdmin"],),
     }
     contracts = {"SuperchainProxyAdmin": "ProxyAdmin", "SuperchainConfigProxy": "Proxy"}
-    creations = [_creation(sender, contracts.get(name, name), *arguments.get(name, ())) for name in SHARED]
+    theirs = [
+        _creation(sender, contracts.get(name, name), *arguments.get(name, ()))
+        for name in SHARED
+        if name not in OURS
+    ]
+    ours = l1_arguments(plan, where)
+    own_creations = [Step(sender, None, artifact(name).deployment(*ours[name])) for name in OURS]
     guardian = role_of(plan, "guardian").address
     initialisation = op_artifact("SuperchainConfig").interface.encode_call("initialize", guardian, False)
     upgrade = _admin_call(
@@ -119,7 +130,7 @@ def _shared(plan: Plan, where: Deployments) -> Recipe:
         where.l1["SuperchainConfig"],
         initialisation,
     )
-    steps = (*creations, Step(owner, where.l1["SuperchainProxyAdmin"], upgrade))
+    steps = (*theirs, *own_creations, Step(owner, where.l1["SuperchainProxyAdmin"], upgrade))
     return Recipe((), steps, tuple(where.l1[name].lower() for name in SHARED))
 
 

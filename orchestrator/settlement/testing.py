@@ -1,13 +1,12 @@
-"""L1 and rollups on bare engines with their real geneses, and the contracts for messages, for tests that drive the bridge by hand."""
+"""L1 and rollups on bare engines with their real geneses, for tests that drive the bridge between rollups by hand."""
 
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from bridge.contracts.addresses import CROSS_ROLLUP_MAILBOX, LEG_ESCROW, OPTIONS_MARKET
 from bridge.contracts.artifacts import artifact
 from bridge.contracts.testing import NOBODY, Chain, Clock, HandBridge, HandRollup
 from bridge.wire.jsonrpc import Client
@@ -17,6 +16,7 @@ from orchestrator.market.testing import EXAMPLE_MARKET, example_plan
 from orchestrator.settlement.deployments import deployments
 from orchestrator.settlement.geth_genesis import GENESIS_TIME, genesis_bytes
 from orchestrator.settlement.l1 import build_l1_genesis
+from orchestrator.settlement.messages import l1_arguments, l2_arguments
 from orchestrator.topology.accounts import derive_roles
 from orchestrator.topology.plan import MarketPlan, Plan, SettlementPlan
 
@@ -26,14 +26,17 @@ _ROOM = 10**24
 """Wei of those who only pay for gas."""
 
 
-def bridge_plan(rollups: tuple[str, ...], market: MarketPlan | None = EXAMPLE_MARKET) -> Plan:
-    """A plan in which outputs finalize after a second."""
+def bridge_plan(
+    rollups: tuple[str, ...], market: MarketPlan | None = EXAMPLE_MARKET, sequencing_window: int = 60
+) -> Plan:
+    """A plan in which outputs finalize after a second, with L1 blocks of a second."""
     plan = example_plan(rollups, market=market)
     quick = SettlementPlan(challenge_period_s=1, proposal_interval=1)
     return replace(
         plan,
         rollups=tuple(replace(rollup, settlement=quick) for rollup in plan.rollups),
         roles=derive_roles(plan.seed, rollups),
+        messaging=replace(plan.messaging, sequencing_window=sequencing_window),
     )
 
 
@@ -68,41 +71,28 @@ async def hand_bridge(plan: Plan, directory: Path) -> AsyncIterator[HandBridge]:
         yield HandBridge(l1, rollups)
 
 
-def registered(bridge: HandBridge) -> list[tuple[int, str]]:
-    """The rollups as constructors of contracts on L1 take them."""
-    return [(rollup.chain_id, rollup.messenger) for rollup in bridge.rollups.values()]
+async def put_contracts(bridge: HandBridge, plan: Plan, **codes: bytes) -> None:
+    """Put code of the contracts between rollups where the genesis has it: mutants, or the committed code again.
 
-
-async def add_messages(bridge: HandBridge, router: bytes | None = None, mailbox: bytes | None = None) -> str:
-    """Create the MessageRouter and put a mailbox on every rollup; returns the router's address.
+    Their storage stays what it is.
 
     Args:
         bridge: where.
-        router: creation code instead of the committed one, without arguments.
-        mailbox: creation code instead of the committed one, without arguments.
+        plan: of the bridge.
+        codes: creation code by contract, without arguments; the committed one for contracts that are not named.
     """
-    ours, its = artifact("MessageRouter"), artifact("CrossRollupMailbox")
-    arguments = ours.interface.encode_constructor(registered(bridge))
-    address = await bridge.l1.create(NOBODY, (router or ours.creation_code) + arguments)
-    code = (mailbox or its.creation_code) + its.interface.encode_constructor(address)
-    for rollup in bridge.rollups.values():
-        await rollup.chain.place(CROSS_ROLLUP_MAILBOX, code)
-    return address
+    where = deployments(plan)
+    for name, arguments in l1_arguments(plan, where).items():
+        await bridge.l1.place(where.l1[name], _creation_code(name, codes, arguments))
+    for name, arguments in l2_arguments(plan, where).items():
+        code = _creation_code(name, codes, arguments)
+        for rollup in plan.rollups:
+            await bridge.rollups[rollup.chain_id].chain.place(where.rollups[rollup.name].l2[name], code)
 
 
-async def add_strategies(bridge: HandBridge, margin: int) -> str:
-    """Create the StrategyRegistry and put an escrow on every rollup; returns the registry's address.
-
-    Args:
-        bridge: where; its rollups have markets.
-        margin: least seconds between decision and refund.
-    """
-    registry = artifact("StrategyRegistry")
-    address = await bridge.l1.create(NOBODY, registry.deployment(registered(bridge), margin))
-    code = artifact("LegEscrow").deployment(address, OPTIONS_MARKET)
-    for rollup in bridge.rollups.values():
-        await rollup.chain.place(LEG_ESCROW, code)
-    return address
+def _creation_code(name: str, codes: Mapping[str, bytes], arguments: tuple[Any, ...]) -> bytes:
+    committed = artifact(name)
+    return codes.get(name, committed.creation_code) + committed.interface.encode_constructor(*arguments)
 
 
 async def _engine(stack: AsyncExitStack, path: Path, genesis: dict[str, Any], *options: str) -> Client:

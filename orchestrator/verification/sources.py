@@ -15,6 +15,7 @@ from typing import Any
 
 import orjson
 
+from bridge.l1.state import loadable
 from bridge.wire.errors import Malformed, PeerUnreachable, RpcError
 from bridge.wire.jsonrpc import Client
 from orchestrator.errors import RollnetError
@@ -222,14 +223,13 @@ async def _hashes(client: Client, last: int) -> dict[int, str]:
 def _copy_state(state: Path, copy: Path) -> None:
     """What anvil is to start from: a copy, for the run directory is evidence."""
     try:
-        content = state.read_bytes()
-        orjson.loads(content)
+        content = loadable(state.read_bytes())
     except OSError as exc:
         raise CannotVerify(
             f"there is no L1 state at {state}", "verify a run that came up, or the running devnet by name"
         ) from exc
-    except orjson.JSONDecodeError as exc:
-        raise CannotVerify(f"the L1 state {state} is damaged: {exc}", "verify an undamaged run") from exc
+    except (ValueError, KeyError, TypeError, AttributeError) as exc:
+        raise CannotVerify(f"the L1 state {state} is damaged: {exc!r}", "verify an undamaged run") from exc
     copy.write_bytes(content)
 
 

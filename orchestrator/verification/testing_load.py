@@ -108,6 +108,9 @@ async def settled(net: Devnet, work: Work) -> None:
         RollnetError: not in time.
         AssertionError: something has another status than it must have.
     """
+    for digest, outcome in work.bundles.items():
+        if outcome == "unknown":  # the sequencer died before it could answer: it may have acknowledged it
+            work.bundles[digest] = await _end(net, digest)
     last = dict.fromkeys(net.rollups, 0)
     wanted = [(chain, digest, "0x1") for chain, digest in work.sent]
     for chain, digest, status in work.deposits:
@@ -167,6 +170,19 @@ async def _acknowledged(chain: ChainHandle, raw: bytes) -> None:
         return bool(await chain.rpc("eth_sendRawTransaction", to_hex(raw)) == to_hex(keccak256(raw)))
 
     await eventually(taken, WITHIN_S, f"{chain.name} takes a transaction")
+
+
+async def _end(net: Devnet, digest: str) -> str:
+    """What became of a bundle about which nothing was heard."""
+    found: list[str] = []
+
+    async def over() -> bool:
+        told = await net.bundle(digest)
+        found.append("lost" if told is None else str(told["status"]))
+        return found[-1] != "pending"
+
+    await eventually(over, WITHIN_S, f"the end of {digest}")
+    return found[-1]
 
 
 async def _receipt(chain: ChainHandle, digest: str) -> Any:

@@ -115,12 +115,13 @@ class Settlement:
         return await self.in_flight() is not None
 
     async def proposals(self) -> list[tuple[int, bool]]:
-        """L2 block and success of each transaction of the proposer, in their order on L1."""
+        """L2 block and success of each transaction of the proposer to the oracle, in their order on L1."""
         found = []
         for number in range(await self.net.l1.height() + 1):
             block = await self.net.l1.rpc("eth_getBlockByNumber", hex(number), True)
             for sent in block["transactions"]:
-                if sent["from"] == self.proposer.address.lower():
+                parties = (sent["from"], sent["to"])
+                if parties == (self.proposer.address.lower(), self.contracts.output_oracle.lower()):
                     receipt = await self.net.l1.receipt(sent["hash"])
                     assert receipt is not None, sent["hash"]
                     told = ORACLE.decode_arguments("proposeL2Output", from_hex(sent["input"]))

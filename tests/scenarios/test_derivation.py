@@ -262,9 +262,7 @@ async def test_strangers_in_the_inbox_change_nothing(
     for number in range(await net.l1.height() + 1):
         block = await net.l1.rpc("eth_getBlockByNumber", hex(number), True)
         genuine += [
-            from_hex(tx["input"])
-            for tx in block["transactions"]
-            if (tx["to"] or "").lower() == inbox.lower()
+            from_hex(tx["input"]) for tx in block["transactions"] if (tx["to"] or "").lower() == inbox.lower()
         ]
     for index, data in enumerate((b"\x02garbage", genuine[-1], b"")):
         raw = signed(stranger, net.l1, nonce + index, to=inbox, data=data, gas=2_000_000)

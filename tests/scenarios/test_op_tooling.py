@@ -37,7 +37,9 @@ async def test_viem_deposits_withdraws_proves_and_finalizes(net: Devnet, node: s
         return bool(await proposed_outputs(net.l1.client, contracts.output_oracle, await net.l1.height()))
 
     await net.node("relayer").stop()  # it would prove and finalize before the user does
-    await eventually(proposed, 20, "a first output on L1: before it, viem's actions find no output to start from")
+    await eventually(
+        proposed, 20, "a first output on L1: before it, viem's actions find no output to start from"
+    )
     given = {
         "l1": net.l1.http,
         "l1ChainId": net.l1.chain_id,

@@ -75,6 +75,7 @@ async def test_proposals_go_on_after_the_node_was_killed_with_some_in_flight(
     proposals = await alpha.proposals()
     expected = [(INTERVAL * (1 + index), True) for index in range(len(proposals))]
     assert expected == proposals
+    assert len(proposals) <= await next_nonce(net.l1, alpha.proposer, "latest") <= len(proposals) + 1
 
 
 @pytest.mark.parametrize("politely", [False, True])
@@ -103,6 +104,25 @@ async def test_safe_and_finalized_never_go_back_over_restarts(net: Devnet, polit
     for values in seen.values():
         assert sorted(values) == values
         assert len(values) > 3
+
+
+async def test_an_l1_that_was_restarted_is_one_chain_from_its_genesis(net: Devnet, alpha: Settlement) -> None:
+    """L1 is killed twice and stopped once; a node that reads it from the beginning afterwards goes on, and all verifies."""
+    genesis = (await net.l1.rpc("eth_getBlockByNumber", "0x0", False))["hash"]
+    for politely in (False, True, False):
+        await (net.node("l1").stop() if politely else net.node("l1").kill())
+        await net.node("l1").restart()
+        height = await net.l1.height()
+
+        async def saved(height: int = height) -> bool:
+            return await net.l1.height() > height + 3
+
+        await eventually(saved, 20, "L1 goes on")
+        assert genesis == (await net.l1.rpc("eth_getBlockByNumber", "0x0", False))["hash"]
+    await net.node("alpha").kill()
+    await net.node("alpha").restart()
+    await alpha.all_right(await alpha.ask("latestBlockNumber") + INTERVAL)
+    await verified(net)
 
 
 async def test_outputs_that_l1_lost_are_proposed_again(net: Devnet) -> None:

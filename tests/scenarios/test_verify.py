@@ -239,7 +239,7 @@ async def test_a_changed_file_of_a_finished_run(
 ) -> None:
     """One byte of a batch in L1's state, one block in a node's log: invalid and named; damage: unknown; no file is touched."""
     run = await world.down()
-    copies = {name: tmp_path / name for name in ("batch", "block", "log", "l1", "nothing")}
+    copies = {name: tmp_path / name for name in ("batch", "block", "log", "l1", "old", "nothing")}
     for copy in copies.values():
         shutil.copytree(run, copy)
     inbox = deployments(world.net.plan).rollups["alpha"].batch_inbox
@@ -249,12 +249,14 @@ async def test_a_changed_file_of_a_finished_run(
     log.write_bytes(log.read_bytes()[: log.stat().st_size // 2])
     state = copies["l1"] / "data" / "l1" / "state.json"
     state.write_bytes(state.read_bytes()[:-100])
+    l1 = copies["old"] / "data" / "l1"
+    shutil.copyfile(l1 / "state.kept.json", l1 / "state.json")
     (copies["nothing"] / "data" / "l1" / "state.json").unlink()
     before = {name: files_of(copy) for name, copy in copies.items()}
     results = await asyncio.gather(*(verified(str(copy), "--json") for copy in copies.values()))
     said = dict(zip(copies, results, strict=True))
     assert before == {name: files_of(copy) for name, copy in copies.items()}
-    codes = {"batch": 1, "block": 1, "log": 2, "l1": 2, "nothing": 2}
+    codes = {"batch": 1, "block": 1, "log": 2, "l1": 2, "old": 2, "nothing": 2}
     assert codes == {name: each.code for name, each in said.items()}
     batch, *others = said["batch"].json["findings"]
     assert ("superbatch", True) == (batch["what"], "superbatch 3" in batch["claimed"])
@@ -262,6 +264,7 @@ async def test_a_changed_file_of_a_finished_run(
     (block,) = said["block"].json["findings"]
     assert ["alpha", 9, "block hash", WRONG] == [block[key] for key in ("rollup", "block", "what", "claimed")]
     assert ("unknown", ["beta"]) == (said["log"].json["verdict"], list(said["log"].json["uncompared"]))
+    assert ("unknown", set(ROLLUPS)) == (said["old"].json["verdict"], set(said["old"].json["uncompared"]))
     assert "damaged" in said["l1"].json["error"]["message"]
     assert "no L1 state" in said["nothing"].json["error"]["message"]
 

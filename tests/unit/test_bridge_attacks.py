@@ -656,6 +656,23 @@ async def test_ether_forced_into_a_contract_gives_nobody_a_claim(scene: Scene) -
         assert 3 == decode_deposit(from_hex(scene.alpha.deposited[-1])).mint
 
 
+async def test_a_finalization_that_l1_takes_back_pays_once_in_the_end(scene: Scene) -> None:
+    """X23: proof, payment and the mark against a second one go back together; made again they count once."""
+    found, held = scene.crowd[0], await scene.bridge.l1.balance(scene.alpha.portal)
+    async with scene.bridge.undone():
+        await proven(scene, found)
+        scene.bridge.l1.wait(PERIOD_S)
+        await scene.bridge.l1.send(scene.crook, finalizing(scene.alpha, found.withdrawal))
+        assert ETHER == await scene.bridge.l1.balance(found.withdrawal.target)
+    assert 0 == await scene.bridge.l1.balance(found.withdrawal.target)
+    await refused(scene, finalizing(scene.alpha, found.withdrawal), "has not been proven")
+    await proven(scene, found)
+    scene.bridge.l1.wait(PERIOD_S)
+    await scene.bridge.l1.send(scene.crook, finalizing(scene.alpha, found.withdrawal))
+    await refused(scene, finalizing(scene.alpha, found.withdrawal), "already been finalized")
+    assert held - ETHER == await scene.bridge.l1.balance(scene.alpha.portal)
+
+
 def _burst(heir: str) -> Call:
     """A contract that ends in its constructor and leaves its ether to somebody unasked."""
     return Call(None, b"\x73" + from_hex(heir) + b"\xff", value=ETHER)

@@ -15,6 +15,7 @@ from collections import Counter
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field, replace
+from functools import cache
 from pathlib import Path
 from random import Random
 from typing import Any, ClassVar, TypeVar
@@ -72,6 +73,7 @@ from orchestrator.settlement.testing_sides import CALL_GAS, Call, Receipt, Side,
 T = TypeVar("T")
 WEI = (0, 1, 7, ETHER)
 HALF, MOSTLY = 0.5, 0.7
+SEEDS = (1, 2)
 ZERO = "0x" + "00" * 32
 TIGHT = 250_000
 """Gas of a relayer who is mean: enough to begin, mostly not to end well."""
@@ -105,6 +107,13 @@ MOVES = tuple(
     for _ in range(weight)
 )
 """What can happen, by how often."""
+EVERYTHING = (
+    *("deposit 0x1", "deposit 0x0", "relay True", "relay False", "finalized True", "finalized False"),
+    *("proveWithdrawalTransaction done", "proveWithdrawalTransaction refused", "lies", "not cashed in"),
+    *("finalizeWithdrawalTransaction refused", "relayMessage done", "relayMessage refused"),
+    *("deleteL2Outputs done", "deleteL2Outputs refused", "finalizeBridgeERC20 refused"),
+)
+"""What a long run must have seen."""
 
 
 class Unbalanced(AssertionError):  # noqa: N818 - names what was found
@@ -128,12 +137,12 @@ class Books:
     """Deposits that are not derived, with the hashes of their transactions."""
     leaving: dict[str, Withdrawal] = field(default_factory=dict)
     """Not finalized, by hash."""
-    messages: dict[bytes, tuple[str, Message]] = field(default_factory=dict)
-    """By hash, with where they go."""
-    done: set[bytes] = field(default_factory=set)
-    """Messages that succeeded, by hash."""
-    failed: set[bytes] = field(default_factory=set)
-    """Messages that a messenger keeps, by hash."""
+    messages: dict[tuple[str, bytes], Message] = field(default_factory=dict)
+    """By where they go and hash: one hash can be that of a message up and of another one down."""
+    done: set[tuple[str, bytes]] = field(default_factory=set)
+    """Messages that succeeded."""
+    failed: set[tuple[str, bytes]] = field(default_factory=set)
+    """Messages that a messenger keeps."""
 
     def move(self, where: str, payer: str | None, payee: str | None, wei: int) -> None:
         """Book a payment between those who are in the books."""
@@ -334,7 +343,7 @@ class Bridging(RuleBasedStateMachine):
         """The hostile contract shall call back: finalize and relay, whatever there is."""
         assert self.books is not None
         where = rng.choice([L1, L2])
-        some = [message for there, message in self.books.messages.values() if there == where]
+        some = [message for (there, _), message in self.books.messages.items() if there == where]
         script = [message.relay(self.messenger(where)) for message in some[-5:]]
         if where == L1:
             script += [finalizing(self.alpha, found.withdrawal) for found in self.withdrawals[-5:]]
@@ -411,8 +420,9 @@ class Bridging(RuleBasedStateMachine):
         self.derive()
         kept = sorted(self.books.failed)
         every = kept if kept and rng.random() < MOSTLY else sorted(self.books.messages)
-        where, message = self.books.messages[rng.choice(every)]
-        works, gas = message.hash in kept, CALL_GAS if rng.random() < MOSTLY else TIGHT
+        key = rng.choice(every)
+        where, message = key[0], self.books.messages[key]
+        works, gas = key in kept, CALL_GAS if rng.random() < MOSTLY else TIGHT
         done = self.attempt(where, replace(message.relay(self.messenger(where)), gas=gas))
         if self.sound:
             assert done <= works if gas == TIGHT else done == works
@@ -449,7 +459,6 @@ class Bridging(RuleBasedStateMachine):
         assert works == self.attempt(L1, wanted, self.alpha.challenger)
         if works:
             del self.outputs[index:]
-            self.seen["deleted"] += 1
             if self.lie is not None and self.lie >= index:
                 self.lie = None
 
@@ -552,7 +561,7 @@ class Bridging(RuleBasedStateMachine):
     def enter_message(self, there: str, message: Message) -> None:
         """A message is on its way."""
         assert self.books is not None
-        self.books.messages[message.hash] = (there, message)
+        self.books.messages[there, message.hash] = message
         payer, _, amount = self.carried(message)
         if amount and (L1 if there == L2 else L2, payer) in self.books.tokens:
             self.books.tokens[L1 if there == L2 else L2, payer] -= amount
@@ -563,15 +572,15 @@ class Bridging(RuleBasedStateMachine):
         assert books is not None
         self.seen[f"relay {success}"] += 1
         if not success:
-            books.failed.add(digest)
-        elif digest in books.messages and digest not in books.done:
-            _, message = books.messages[digest]
+            books.failed.add((where, digest))
+        elif (where, digest) in books.messages.keys() - books.done:
+            message = books.messages[where, digest]
             _, payee, amount = self.carried(message)
             books.move(where, self.messenger(where), payee, message.value)
             if (where, payee) in books.tokens:
                 books.tokens[where, payee] += amount
-            books.done.add(digest)
-            books.failed.discard(digest)
+            books.done.add((where, digest))
+            books.failed.discard((where, digest))
 
     def enter_finalization(self, digest: str, *, success: bool) -> None:
         """A withdrawal is final; what its target did not take stays in the portal for good."""
@@ -620,7 +629,7 @@ class Bridging(RuleBasedStateMachine):
         balanced("ether on the rollup", books.alive, found.alive)
         for key, wei in books.holds.items():
             balanced(f"ether of {key}", wei, found.holds[key])
-        waiting = [message for digest, (_, message) in books.messages.items() if digest not in books.done]
+        waiting = [message for key, message in books.messages.items() if key not in books.done]
         on_the_way = sum(self.carried(message)[2] for message in waiting)
         balanced("tokens", found.supply + on_the_way, found.held)
         balanced("tokens in the bridge", found.booked, found.held)
@@ -697,12 +706,11 @@ class Bridging(RuleBasedStateMachine):
         self.l1.wait(PERIOD_S + 1)
         for withdrawal in list(books.leaving.values()):
             assert self.attempt(L1, finalizing(self.alpha, withdrawal))
-        for digest in list(books.failed):
-            where, message = books.messages[digest]
-            assert self.attempt(where, message.relay(self.messenger(where)))
+        for where, digest in sorted(books.failed):
+            assert self.attempt(where, books.messages[where, digest].relay(self.messenger(where)))
         self.nothing_is_made_or_lost()
-        undone = [(where, one) for digest, (where, one) in books.messages.items() if digest not in books.done]
-        assert {one.target.lower() for where, one in undone} <= {self.messenger(L1), self.messenger(L2)}
+        undone = [message for key, message in books.messages.items() if key not in books.done]
+        assert {one.target.lower() for one in undone} <= {self.messenger(L1), self.messenger(L2)}
         assert (0, 0, 0) == (len(books.arriving), len(books.leaving), len(books.failed))
         assert [0, 0] == [books.holds[where, self.messenger(where)] for where in (L1, L2)]
         found = self.do(ether(self.scene.bridge, self.alpha))
@@ -713,6 +721,7 @@ class Bridging(RuleBasedStateMachine):
             found.stranded,
         )
         assert 0 == self.do(tokens(self.scene.bridge, self.alpha, self.scene.token)).surplus
+        assert 0 == self.do(ether(self.scene.bridge, self.scene.beta)).surplus
 
 
 MULTICALL = Interface(
@@ -739,6 +748,7 @@ MULTICALL = Interface(
 """What is used here of MultiCall3, which is in every genesis."""
 
 
+@cache
 def wei_of(address: str) -> Call:
     """Asks for a balance."""
     return call(MULTICALL, PREINSTALLS["MultiCall3"], "getEthBalance", address)
@@ -866,7 +876,7 @@ def scene() -> Iterator[Scene]:
 
 
 def run(examples: int, steps: int) -> None:
-    """Run the machine."""
+    """Let hypothesis choose the moves, from the same start every time."""
     machine = Bridging.TestCase
     machine.settings = settings(
         max_examples=examples,
@@ -876,31 +886,47 @@ def run(examples: int, steps: int) -> None:
         phases=[Phase.generate],
         suppress_health_check=list(HealthCheck),
         database=None,
-        report_multiple_bugs=False,
     )
     machine("runTest").runTest()
 
 
+def run_seeded(seed: int, steps: int) -> None:
+    """The same machine and moves, so many in a row.
+
+    Not by hypothesis: its first example is always the simplest, so many times the same step, and a longer one overruns its buffer.
+    """
+    rng = Random(seed)
+    machine = Bridging()
+    try:
+        machine.open_books()
+        for _ in range(steps):
+            machine.move(rng.choice(MOVES), rng.getrandbits(32))
+            machine.the_challenger_is_in_time()
+            machine.nothing_is_made_or_lost()
+    finally:
+        machine.teardown()
+
+
 def test_random_bridging_conserves_ether_and_tokens(scene: Scene) -> None:
-    """Many short runs from the same start: after every step all is in the books and adds up, and all comes to its end."""
-    run(20, 40)
-    print(Bridging.seen)
+    """Many short runs: after every step all is in the books and adds up, and in the end all comes to its end."""
+    run(12, 30)
+    assert 12 * 20 < Bridging.seen["steps"]
 
 
-def test_a_long_run_conserves_ether_and_tokens(scene: Scene) -> None:
-    """300 steps in a row, on a chain that grows."""
+@pytest.mark.parametrize("seed", SEEDS)
+def test_a_long_run_conserves_ether_and_tokens(scene: Scene, seed: int) -> None:
+    """300 steps in a row, on a chain that grows, in which everything happens."""
     Bridging.undo = False
-    run(2, 300)
-    print(Bridging.seen)
+    run_seeded(seed, 300)
+    assert set() == {*MOVES, *EVERYTHING} - Bridging.seen.keys()
 
 
 @pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.name)
 def test_a_bridge_that_breaks_a_rule_is_caught(scene: Scene, mutant: Mutant) -> None:
     """The runs above aren't green because they look away: what is broken here is what they look at."""
-    Bridging.sound, Bridging.challenged = False, mutant.challenged
+    Bridging.sound, Bridging.challenged, Bridging.undo = False, mutant.challenged, False
     if mutant.contract:
         Bridging.runner.run(break_contract(scene, mutant))
     scene.alpha.alter = mutant.derive or tuple
     with pytest.raises(Unbalanced):
-        run(40, 40)
-    print(Bridging.seen)
+        run_seeded(SEEDS[0], 300)

@@ -38,10 +38,12 @@ from bridge.contracts.artifacts import FOLDER, artifact
 from bridge.contracts.testing import NOBODY, Contract, Failed, HandBridge, Withdrawal, ours
 from bridge.wire.deposits import apply_alias, decode_deposit, encode_deposit
 from bridge.wire.keccak import from_hex, to_hex
-from orchestrator.settlement.testing import add_messages, bridge_plan, hand_bridge
+from orchestrator.settlement.deployments import deployments
+from orchestrator.settlement.testing import bridge_plan, hand_bridge, put_contracts
 
 T = TypeVar("T")
 ROOT = FOLDER.parents[2]
+PLAN = bridge_plan(("alpha", "beta"), market=None)
 CHAINS = (901, 902)
 NOWHERE = 999
 FRIEND = "0x" + "f1" * 20
@@ -604,13 +606,14 @@ def mutated(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
 
 @pytest.fixture(scope="module")
 def engines() -> Iterator[None]:
-    """L1 and two rollups without our contracts, for all runs of this file."""
+    """L1 and two rollups, for all runs of this file."""
     with tempfile.TemporaryDirectory() as folder, asyncio.Runner() as runner:
         stack = AsyncExitStack()
-        plan = bridge_plan(("alpha", "beta"), market=None)
         Bridging.runner = runner
-        Bridging.bridge = runner.run(stack.enter_async_context(hand_bridge(plan, Path(folder))))
+        Bridging.bridge = runner.run(stack.enter_async_context(hand_bridge(PLAN, Path(folder))))
         try:
+            router = deployments(PLAN).l1["MessageRouter"]
+            Bridging.router = ours(Bridging.bridge.l1, "MessageRouter", router)
             Bridging.puppets = {
                 chain_id: runner.run(_puppets(rollup)) for chain_id, rollup in Bridging.bridge.rollups.items()
             }
@@ -629,8 +632,7 @@ async def _puppets(rollup: Any) -> tuple[Contract, Contract]:
 
 
 def _deploy(**contracts: bytes) -> None:
-    router = Bridging.runner.run(add_messages(Bridging.bridge, **contracts))
-    Bridging.router = ours(Bridging.bridge.l1, "MessageRouter", router)
+    Bridging.runner.run(put_contracts(Bridging.bridge, PLAN, **contracts))
 
 
 def _run(number: int, examples: int, steps: int) -> None:
@@ -677,7 +679,6 @@ def test_a_bridge_that_breaks_a_rule_is_caught(
     engines: None, mutated: dict[str, bytes], mutant: Mutant
 ) -> None:
     """The run above isn't green because it looks away: it fails on every mutant."""
-    kind = "router" if mutant.contract == "MessageRouter" else "mailbox"
-    _deploy(**{kind: mutated[mutant.name]})
+    _deploy(**{mutant.contract: mutated[mutant.name]})
     with pytest.raises((AssertionError, Failed)):
         _hunt()

@@ -9,6 +9,8 @@ import pytest
 from bridge.contracts.addresses import (
     BUNDLE_GUARD,
     CASH_TOKEN,
+    CROSS_ROLLUP_MAILBOX,
+    LEG_ESCROW,
     OPTIONS_MARKET,
     PREDEPLOYS,
     PREINSTALLS,
@@ -27,6 +29,7 @@ from orchestrator.market.genesis import (
 from orchestrator.market.testing import EXAMPLE_MARKET, example_plan, market_chain
 from orchestrator.market.units import symbol_bytes
 from orchestrator.settlement import recipes
+from orchestrator.settlement.deployments import deployments
 from orchestrator.settlement.funding import ACCOUNT_BALANCE
 from orchestrator.settlement.geth_genesis import GENESIS_TIME, genesis_bytes
 from orchestrator.settlement.l2 import REMOTES, implementation_of
@@ -128,14 +131,14 @@ async def test_concurrent_builders_agree_and_leave_one_whole_entry(tmp_path: Pat
     assert len(_entries(tmp_path, "*")) == 1
 
 
-async def test_without_a_market_there_are_guard_and_predeploys(tmp_path: Path) -> None:
-    """A plan without market has the bundle guard, the OP Stack's predeploys, what tools expect, and funded accounts."""
+async def test_without_a_market_there_are_guard_mailbox_and_predeploys(tmp_path: Path) -> None:
+    """A plan without market has bundle guard and mailbox, the OP Stack's predeploys, what tools expect, and funded accounts."""
     plan = example_plan(market=None)
     alloc = (await build_genesis(plan, plan.rollups[0], tmp_path))["alloc"]
     people = {account.address.lower() for account in (*plan.users, *plan.roles)}
     people -= {plan.role(f"alpha-{role}").address.lower() for role in ("proposer", "challenger")}
     code = {*PREDEPLOYS.values(), *map(implementation_of, PREDEPLOYS)}
-    assert people | code | {BUNDLE_GUARD} | set(PREINSTALLS.values()) == alloc.keys()
+    assert people | code | {BUNDLE_GUARD, CROSS_ROLLUP_MAILBOX} | set(PREINSTALLS.values()) == alloc.keys()
     assert {alloc[person]["balance"] for person in people} == {hex(ACCOUNT_BALANCE)}
     assert {"0x0"} == {alloc[contract]["balance"] for contract in alloc.keys() - people}
 
@@ -147,6 +150,8 @@ async def test_the_code_is_the_compiled_code_with_immutables_filled_in(tmp_path:
     for name, address in (
         ("CashToken", CASH_TOKEN),
         ("PriceOracle", PRICE_ORACLE),
+        ("CrossRollupMailbox", CROSS_ROLLUP_MAILBOX),
+        ("LegEscrow", LEG_ESCROW),
         ("OptionsMarket", OPTIONS_MARKET),
     ):
         code = bytearray.fromhex(alloc[address]["code"][2:])
@@ -163,10 +168,28 @@ async def test_the_code_is_the_compiled_code_with_immutables_filled_in(tmp_path:
     assert expected | {cap.to_bytes(32, "big")} == filled
 
 
-async def test_a_plan_without_maker_is_refused(tmp_path: Path) -> None:
+async def test_mailbox_and_escrow_hear_their_counterparts_on_l1_alone(tmp_path: Path) -> None:
+    """They name router, registry and market, and hold nothing."""
+    plan = example_plan()
+    alloc = (await build_genesis(plan, plan.rollups[0], tmp_path))["alloc"]
+    assert {} == alloc[CROSS_ROLLUP_MAILBOX]["storage"] == alloc[LEG_ESCROW]["storage"]
+    on_l1 = deployments(plan).l1
+    async with market_chain(plan, tmp_path) as chain:
+        peers = [
+            await chain.read("CrossRollupMailbox", CROSS_ROLLUP_MAILBOX, "ROUTER"),
+            await chain.read("LegEscrow", LEG_ESCROW, "REGISTRY"),
+            await chain.read("LegEscrow", LEG_ESCROW, "MARKET"),
+        ]
+    expected = [on_l1["MessageRouter"], on_l1["StrategyRegistry"], OPTIONS_MARKET]
+    assert [(address.lower(),) for address in expected] == peers
+
+
+@pytest.mark.parametrize("missing", ["deployer", "maker", "sequencer"])
+async def test_a_plan_without_a_needed_role_is_refused(tmp_path: Path, missing: str) -> None:
     """The error names the role that is missing."""
-    plan = replace(example_plan(), roles=example_plan().roles[:1])
-    with pytest.raises(GenesisError, match="no role deployer"):
+    plan = example_plan()
+    plan = replace(plan, roles=tuple(role for role in plan.roles if role.name != missing))
+    with pytest.raises(GenesisError, match=f"no role {missing}"):
         await build_genesis(plan, plan.rollups[0], tmp_path)
 
 

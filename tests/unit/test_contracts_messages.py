@@ -37,7 +37,8 @@ from bridge.contracts.testing import (
 )
 from bridge.wire.deposits import apply_alias, decode_deposit, encode_deposit
 from bridge.wire.keccak import from_hex, keccak256, to_hex
-from orchestrator.settlement.testing import add_messages, bridge_plan, hand_bridge
+from orchestrator.settlement.deployments import deployments
+from orchestrator.settlement.testing import bridge_plan, hand_bridge
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -228,7 +229,6 @@ async def made(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[World]
     tiny = replace(plan.rollups[2], block_gas_limit=3_000_000)
     plan = replace(plan, rollups=(*plan.rollups[:2], tiny))
     async with hand_bridge(plan, tmp_path_factory.mktemp("messages")) as bridge:
-        router = await add_messages(bridge)
         source, destination = (bridge.rollups[rollup.chain_id] for rollup in plan.rollups[:2])
         puppet, double = [
             ours(rollup.chain, "Puppet", await rollup.chain.create(NOBODY, artifact("Puppet").creation_code))
@@ -239,7 +239,7 @@ async def made(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[World]
                 await chain.fund(account, 1_000 * ETHER)
         yield World(
             bridge=bridge,
-            router=ours(bridge.l1, "MessageRouter", router),
+            router=ours(bridge.l1, "MessageRouter", deployments(plan).l1["MessageRouter"]),
             source=source,
             destination=destination,
             outbox=ours(source.chain, "CrossRollupMailbox", CROSS_ROLLUP_MAILBOX),

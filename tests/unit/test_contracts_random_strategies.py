@@ -40,17 +40,19 @@ from bridge.contracts.addresses import (
 from bridge.contracts.artifacts import FOLDER, artifact
 from bridge.contracts.testing import NOBODY, Contract, Failed, HandBridge, names, ours, theirs
 from orchestrator.market.board import Quote, Terms
+from orchestrator.settlement.deployments import deployments
 from orchestrator.settlement.geth_genesis import GENESIS_TIME
-from orchestrator.settlement.testing import bridge_plan, hand_bridge, registered
+from orchestrator.settlement.messages import refund_margin_s
+from orchestrator.settlement.testing import bridge_plan, hand_bridge, put_contracts
 from orchestrator.topology.plan import Account
 
 T = TypeVar("T")
 ROOT = FOLDER.parents[2]
-PLAN = bridge_plan(("alpha", "beta"))
+PLAN = bridge_plan(("alpha", "beta"), sequencing_window=470)
 CHAINS = tuple(rollup.chain_id for rollup in PLAN.rollups)
 PEOPLE: tuple[Account, ...] = PLAN.users
 MAKER = next(role for role in PLAN.roles if role.name == "maker")
-MARGIN = 500
+MARGIN = refund_margin_s(PLAN)
 CAP = 8_000_000_000
 CASH = 100_000_000_000
 """Of everyone on each rollup at first, 1e-6 USD."""
@@ -412,12 +414,14 @@ def mutated(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
 
 @pytest.fixture(scope="module")
 def engines() -> Iterator[None]:
-    """L1 and two rollups with markets, without our contracts for strategies, for all runs of this file."""
+    """L1 and two rollups with markets and escrows, for all runs of this file."""
     with tempfile.TemporaryDirectory() as folder, asyncio.Runner() as runner:
         stack = AsyncExitStack()
         Trading.runner = runner
         Trading.bridge = runner.run(stack.enter_async_context(hand_bridge(PLAN, Path(folder))))
         try:
+            registry = deployments(PLAN).l1["StrategyRegistry"]
+            Trading.registry = ours(Trading.bridge.l1, "StrategyRegistry", registry)
             runner.run(_list_series())
             yield
         finally:
@@ -442,21 +446,13 @@ async def _list_series() -> None:
 
 async def _place(contracts: dict[str, bytes]) -> None:
     bridge = Trading.bridge
-    code = {
-        name: contracts.get(name, artifact(name).creation_code)
-        for name in ("StrategyRegistry", "LegEscrow", "OptionsMarket")
-    }
-    registry = artifact("StrategyRegistry").interface
-    rollups = registry.encode_constructor(registered(bridge), MARGIN)
-    address = await bridge.l1.create(NOBODY, code["StrategyRegistry"] + rollups)
-    Trading.registry = ours(bridge.l1, "StrategyRegistry", address)
-    escrow = artifact("LegEscrow").interface.encode_constructor(address, OPTIONS_MARKET)
+    await put_contracts(bridge, PLAN, **contracts)
+    code = contracts.get("OptionsMarket", artifact("OptionsMarket").creation_code)
     market = artifact("OptionsMarket").interface.encode_constructor(
         CASH_TOKEN, PRICE_ORACLE, BUNDLE_GUARD, CAP
     )
     for rollup in bridge.rollups.values():
-        await rollup.chain.place(LEG_ESCROW, code["LegEscrow"] + escrow)
-        await rollup.chain.place(OPTIONS_MARKET, code["OptionsMarket"] + market)
+        await rollup.chain.place(OPTIONS_MARKET, code + market)
 
 
 def _run(number: int) -> None:

@@ -35,17 +35,19 @@ from bridge.wire.deposits import apply_alias, decode_deposit, encode_deposit
 from bridge.wire.keccak import from_hex, keccak256, to_hex
 from orchestrator.market.board import Quote, Terms
 from orchestrator.market.genesis import USER_CASH
-from orchestrator.settlement.testing import add_strategies, bridge_plan, hand_bridge
+from orchestrator.settlement.deployments import deployments
+from orchestrator.settlement.messages import refund_margin_s
+from orchestrator.settlement.testing import bridge_plan, hand_bridge
 from orchestrator.topology.plan import Account, Plan
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
-PLAN: Plan = bridge_plan(("alpha", "beta"))
+PLAN: Plan = bridge_plan(("alpha", "beta"), sequencing_window=30)
 PEOPLE = {role.name: role for role in PLAN.roles}
 MAKER = PEOPLE["maker"]
 ALICE, BOB, CAROL = PLAN.users
 ALPHA, BETA = (rollup.chain_id for rollup in PLAN.rollups)
-MARGIN = 60
+MARGIN = refund_margin_s(PLAN)
 USD = 1_000_000
 UNIT = 10_000
 STATES = ("NONE", "LOCKED", "REFUSED", "COMMITTED", "RELEASED", "REFUNDED")
@@ -188,7 +190,7 @@ class World:
 async def made(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[World]:
     """One set of engines for all tests of this file."""
     async with hand_bridge(PLAN, tmp_path_factory.mktemp("strategies")) as bridge:
-        registry = await add_strategies(bridge, MARGIN)
+        registry = deployments(PLAN).l1["StrategyRegistry"]
         calls, puts = {}, {}
         expiry = bridge.l1.clock.now + 10_000
         quote = Quote(50 * USD, 51 * USD, 10 * UNIT, 10 * UNIT)

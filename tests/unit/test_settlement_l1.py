@@ -9,13 +9,15 @@ from typing import Any
 import orjson
 import pytest
 
+from bridge.contracts.testing import Chain, Clock, ours
 from orchestrator.market.errors import GenesisError
 from orchestrator.market.genesis import build_geneses
 from orchestrator.market.testing import example_account, example_plan
 from orchestrator.settlement import recipes
-from orchestrator.settlement.deployments import IMPLEMENTATIONS, deployments
+from orchestrator.settlement.deployments import IMPLEMENTATIONS, OURS, deployments
 from orchestrator.settlement.geth_genesis import GENESIS_TIME, genesis_bytes
 from orchestrator.settlement.l1 import build_l1_genesis
+from orchestrator.settlement.messages import refund_margin_s
 from orchestrator.settlement.testing_chains import OpChain, Refused, events, l1_chain
 from orchestrator.topology.plan import Plan
 
@@ -344,7 +346,7 @@ async def test_concurrent_builders_agree_and_leave_one_whole_entry(tmp_path: Pat
 
 
 async def test_whatever_goes_in_changes_what_comes_out(tmp_path: Path) -> None:
-    """Another interval, period, limit, mode, guardian or user is another genesis, not a stale one from the cache."""
+    """Another interval, period, limit, window, guardian or user is another genesis, not a stale one from the cache."""
     alpha, beta = PLAN.rollups
     settlement = alpha.settlement
     roles = tuple(
@@ -359,16 +361,55 @@ async def test_whatever_goes_in_changes_what_comes_out(tmp_path: Path) -> None:
         replace(PLAN, roles=roles),
         replace(PLAN, users=PLAN.users[:2]),
         replace(PLAN, l1=replace(PLAN.l1, chain_id=1_900)),
+        replace(PLAN, messaging=replace(PLAN.messaging, sequencing_window=61)),
     ]
     assert len(variants) == len({await _built(variant, tmp_path) for variant in variants})
 
 
 async def test_adding_a_rollup_moves_nothing(tmp_path: Path) -> None:
-    """With one more rollup every contract of the others is where it was, with the same code and storage."""
+    """With one more rollup every contract of the others is where it was, with the same code and storage.
+
+    What router and registry hold is the one exception: they know all rollups, so they know one more.
+    """
     more = example_plan(("alpha", "beta", "gamma"))
     before, after = await build_l1_genesis(PLAN, tmp_path), await build_l1_genesis(more, tmp_path)
     contracts = {key: value for key, value in before["alloc"].items() if "code" in value}
+    assert deployments(PLAN).l1 == deployments(more).l1
+    for name in OURS:
+        address = WHERE.l1[name].lower()
+        held, holds = contracts.pop(address), after["alloc"][address]
+        assert held["code"] == holds["code"]
+        assert held["storage"].items() < holds["storage"].items()
     assert contracts == {key: after["alloc"][key] for key in contracts}
+
+
+@pytest.mark.parametrize("name", OURS)
+async def test_the_ways_between_rollups_know_every_rollup_and_nobody_else(l1: OpChain, name: str) -> None:
+    """Router and registry take each rollup's own messenger for it, in both directions; a stranger is no rollup's messenger."""
+    contract = ours(Chain(l1.client, Clock(0)), name, WHERE.l1[name])
+    for rollup in WHERE.rollups.values():
+        assert rollup.messenger.lower() == await contract.read("messengerOf", rollup.chain_id)
+        assert rollup.chain_id == await contract.read("chainOf", rollup.messenger)
+    assert "0x" + "00" * 20 == await contract.read("messengerOf", 77)
+    assert 0 == await contract.read("chainOf", STRANGER.address)
+
+
+@pytest.mark.parametrize(
+    ("window", "block_time_s", "margin"), [(60, 1.0, 90), (5, 2.0, 40), (3, 0.25, 31), (1, 12.0, 42)]
+)
+async def test_a_refund_waits_for_the_sequencing_window(
+    tmp_path: Path, window: int, block_time_s: float, margin: int
+) -> None:
+    """The registry's margin is the window in whole seconds, rounded up, and half a minute."""
+    plan = replace(
+        PLAN,
+        l1=replace(PLAN.l1, block_time_s=block_time_s),
+        messaging=replace(PLAN.messaging, sequencing_window=window),
+    )
+    assert margin == refund_margin_s(plan)
+    async with l1_chain(plan, tmp_path) as chain:
+        registry = ours(Chain(chain.client, Clock(0)), "StrategyRegistry", WHERE.l1["StrategyRegistry"])
+        assert margin == await registry.read("MARGIN")
 
 
 @pytest.mark.parametrize(
@@ -393,7 +434,9 @@ async def test_extreme_block_gas_limits_still_initialise(
             await chain.simulate(*target, deposits + 1, False, b"")
 
 
-@pytest.mark.parametrize("missing", ["deployer", "guardian", "alpha-challenger", "sequencer", "alpha-proposer"])
+@pytest.mark.parametrize(
+    "missing", ["deployer", "guardian", "alpha-challenger", "sequencer", "alpha-proposer"]
+)
 async def test_a_plan_without_a_needed_role_is_refused(tmp_path: Path, missing: str) -> None:
     """The error names the role that is missing, and nothing is cached."""
     plan = replace(PLAN, roles=tuple(role for role in PLAN.roles if role.name != missing))

@@ -1,0 +1,135 @@
+"""What the bridge commands take for an amount, an address and a hash, and what they say beforehand: pure."""
+
+from dataclasses import replace
+from decimal import Decimal, localcontext
+from string import hexdigits
+
+import pytest
+from eth_utils import to_checksum_address
+from hypothesis import given
+from hypothesis import strategies as some
+
+from orchestrator.bridging_terms import (
+    PATIENT_S,
+    WEI,
+    InvalidTransfer,
+    account_of,
+    deposit_limit_s,
+    ether,
+    parse_address,
+    parse_digest,
+    parse_ether,
+    withdrawal_terms,
+)
+from orchestrator.market.testing import example_plan
+from orchestrator.topology.plan import SettlementPlan
+
+PLAN = example_plan(("alpha", "beta"), market=None)
+
+
+@given(some.integers(1, 2**256 - 1))
+def test_amounts_are_exact(wei: int) -> None:
+    """What is shown is what was asked for, to the wei, and what Decimal says it is."""
+    shown = ether(wei)
+    assert wei == parse_ether(shown)
+    with localcontext(prec=120):
+        assert Decimal(wei) / WEI == Decimal(shown)
+    assert not shown.endswith(".")
+
+
+@given(some.integers(1, 10**9), some.integers(-18, 12))
+def test_amounts_in_scientific_notation(digits: int, exponent: int) -> None:
+    """An exponent moves the point and loses nothing."""
+    assert digits * 10 ** (18 + exponent) == parse_ether(f"{digits}e{exponent}")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *(
+            "",
+            "lots",
+            "nan",
+            "inf",
+            "-inf",
+            "1,5",
+            "1_000",
+            "0x10",
+            "\u0661",
+            "-1",
+            "0",
+            "-0",
+            "--1",
+            "1e",
+            ".",
+        ),
+        *("0.0000000000000000001", "1e-19", "1e60", "1e79", "1e999999999", "1e-999999999", "5.5.5"),
+        *("1 ", "1\n", "9" * 101),
+    ],
+)
+def test_what_is_no_amount(text: str) -> None:
+    """Anything but a positive number of whole wei is refused in words, and quickly."""
+    with pytest.raises(InvalidTransfer) as caught:
+        parse_ether(text)
+    assert (2, True) == (caught.value.exit_code, bool(caught.value.hint))
+
+
+@given(some.text(alphabet="0123456789.eE+-", max_size=80))
+def test_anything_is_an_amount_or_refused(text: str) -> None:
+    """No text makes anything else happen."""
+    try:
+        assert 0 < parse_ether(text)
+    except InvalidTransfer:
+        return
+
+
+@given(some.binary(min_size=20, max_size=20), some.integers(0, 39))
+def test_addresses(raw: bytes, at: int) -> None:
+    """Any of the three spellings gives the EIP-55 one; one letter's case changed in it is noticed."""
+    right = to_checksum_address(raw)
+    assert {right} == {parse_address(each) for each in (right, right.lower(), "0x" + raw.hex().upper())}
+    mistyped = right[: at + 2] + right[at + 2].swapcase() + right[at + 3 :]
+    if mistyped not in (right, right.lower(), "0x" + raw.hex().upper()):
+        with pytest.raises(InvalidTransfer):
+            parse_address(mistyped)
+
+
+@given(some.text(alphabet=hexdigits + "xg\n ", max_size=70))
+def test_what_is_no_address_or_hash(text: str) -> None:
+    """Other lengths, other letters and no prefix are refused."""
+    for parse, digits in ((parse_address, 40), (parse_digest, 64)):
+        if len(text) == digits + 2 and text.startswith("0x"):
+            continue
+        with pytest.raises(InvalidTransfer):
+            parse(text)
+
+
+def test_hashes_have_one_spelling() -> None:
+    """Whatever case they were given in."""
+    assert "0x" + "ab" * 32 == parse_digest("0x" + "Ab" * 32)
+
+
+@given(some.integers(1, 10**6), some.integers(1, 10**4))
+def test_terms_of_withdrawals(period: int, interval: int) -> None:
+    """Longer than the challenge period and no longer than everything that it waits for; waited for only if that is short."""
+    (alpha, beta) = PLAN.rollups
+    slow = replace(alpha, settlement=SettlementPlan(period, interval))
+    terms = withdrawal_terms(replace(PLAN, rollups=(slow, beta)), "alpha")
+    gap = max(min(alpha.block_time_s, PLAN.l1.block_time_s), PLAN.messaging.slot_s)
+    least = period + interval * gap + PLAN.messaging.publish_every_s
+    assert least <= terms.expected_s <= least + 4 * PLAN.l1.block_time_s + 1e-6
+    assert terms.expected_s < terms.limit_s
+    assert (terms.challenge_s <= PATIENT_S) == terms.waits
+
+
+def test_deposits_are_waited_for_until_they_are_forced() -> None:
+    """The sequencing window fits into the wait."""
+    assert PLAN.messaging.sequencing_window * PLAN.l1.block_time_s < deposit_limit_s(PLAN)
+
+
+def test_accounts() -> None:
+    """Those that there are, and no others: not even from the end."""
+    assert PLAN.users == tuple(account_of(PLAN, index) for index in range(len(PLAN.users)))
+    for index in (-1, len(PLAN.users)):
+        with pytest.raises(InvalidTransfer, match="accounts go from 0"):
+            account_of(PLAN, index)
