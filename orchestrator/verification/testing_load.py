@@ -28,6 +28,8 @@ TRADERS, PER_TRADER = 4, 18
 SENDERS, PER_SENDER = 4, 22
 """Senders work on every rollup."""
 DEPOSITS = 80
+LIFETIME_S = 8
+"""Of a bundle: one that was acknowledged unheard takes a nonce, and the next with it waits in vain."""
 WITHIN_S = 40.0
 """Longest wait for anything, seconds."""
 
@@ -146,7 +148,7 @@ async def _trade(net: Devnet, work: Work, account: int) -> None:
     rng = random.Random(f"trader/{account}")
     for _ in range(PER_TRADER):
         try:
-            result = await net.run(random_strategy(net, rng), account=account)
+            result = await net.run(random_strategy(net, rng), account=account, lifetime_s=LIFETIME_S)
         except RollnetError:
             continue  # the sequencer was dead before anything was sent
         work.bundles[to_hex(result.bundle_hash)] = result.outcome

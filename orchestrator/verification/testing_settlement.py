@@ -173,6 +173,11 @@ async def tagged(chain: ChainHandle, tag: str) -> int:
     return int((await chain.rpc("eth_getBlockByNumber", tag, False))["number"], 16)
 
 
+async def now_on_l1(net: Devnet) -> int:
+    """Timestamp of L1's head, unix seconds."""
+    return int((await net.l1.rpc("eth_getBlockByNumber", "latest", False))["timestamp"], 16)
+
+
 async def next_nonce(chain: ChainHandle, account: Account, tag: str = "pending") -> int:
     """Of an account."""
     return int(await chain.rpc("eth_getTransactionCount", account.address, tag), 16)

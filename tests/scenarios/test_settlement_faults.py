@@ -19,7 +19,7 @@ from orchestrator.errors import RollnetError
 from orchestrator.runner import eventually
 from orchestrator.topology.plan import Account
 from orchestrator.verification import Verification, live_sources, verify
-from orchestrator.verification.testing_settlement import GWEI, Settlement, next_nonce, send, tagged
+from orchestrator.verification.testing_settlement import GWEI, Settlement, next_nonce, now_on_l1, send, tagged
 
 pytestmark = [pytest.mark.process, pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(180)]
 
@@ -45,11 +45,6 @@ async def net(launched: Any, topology_file: Callable[..., Path]) -> AsyncIterato
 def alpha(net: Devnet) -> Settlement:
     """The first rollup on L1."""
     return Settlement(net, "alpha")
-
-
-async def now_on_l1(net: Devnet) -> int:
-    """Timestamp of L1's head."""
-    return int((await net.l1.rpc("eth_getBlockByNumber", "latest", False))["timestamp"], 16)
 
 
 async def verified(net: Devnet) -> Verification:
