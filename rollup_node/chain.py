@@ -55,6 +55,8 @@ class Chain:
 
     def __init__(self, engine: Engine, store: Store, journal: Journal, gate: Header) -> None:
         self.engine, self.store, self.journal = engine, store, journal
+        self.mutation_s = MUTATION_S
+        """See :data:`MUTATION_S`."""
         self.safe = 0
         """The last block that L1 is known to hold."""
         self.finalized = 0
@@ -240,7 +242,7 @@ class Chain:
         No block holds what it changes, so replay would diverge: the state is stored before anything builds on it. A staged block may
         have been decided already and must come out as it was decided, so its commit is waited for.
         """
-        end = time.monotonic() + MUTATION_S
+        end = time.monotonic() + self.mutation_s
         while True:
             async with self._gated.lock:
                 if not self._gated.holds_staged or time.monotonic() > end:
