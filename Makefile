@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.complete
 
-.PHONY: setup demo test check bench contracts lock clean
+.PHONY: setup demo test test-unit test-nodes check bench contracts lock clean
 
 setup: $(STAMP) node_modules/.complete
 
@@ -24,8 +24,15 @@ node_modules/.complete: package-lock.json package.json
 demo: setup
 	$(BIN)/rollnet demo topologies/condor-quad.yaml
 
+# Two rings side by side: real nodes mostly wait, pure code mostly computes.
 test: setup
-	$(BIN)/pytest tests
+	$(MAKE) --no-print-directory --jobs=2 --output-sync=line test-unit test-nodes
+
+test-unit: setup
+	$(BIN)/pytest tests/unit
+
+test-nodes: setup
+	$(BIN)/pytest tests/chaos tests/runtimes tests/scenarios
 
 check: setup
 	$(BIN)/ruff check .
