@@ -26,7 +26,7 @@ demo: setup
 
 # Two rings side by side: real nodes mostly wait, pure code mostly computes.
 test: setup
-	$(MAKE) --no-print-directory --jobs=2 --output-sync=line test-unit test-nodes
+	$(MAKE) --no-print-directory --jobs=2 test-unit test-nodes
 
 test-unit: setup
 	$(BIN)/pytest tests/unit
