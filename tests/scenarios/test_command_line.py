@@ -113,14 +113,22 @@ async def test_up_describes_the_devnet(described: dict[str, Any]) -> None:
     assert described == orjson.loads((Path(described["run_dir"]) / "devnet.json").read_bytes())
 
 
+async def traced_to_its_end(rollnet: Rollnet, digest: str) -> Said:
+    """The trace of a message once nothing of it is awaited any more: publication follows the decision by a block of L1."""
+    async with asyncio.timeout(COMMAND_S):
+        while (said := await rollnet("trace", digest, "--json")).code == 0 and said.json["awaited"]:
+            pass
+    return said
+
+
 async def test_a_committed_strategy_and_its_trace(described: dict[str, Any], rollnet: Rollnet) -> None:
     """Exit 0; the hash, a beginning of it and ``bundle`` all lead to the same message; an unknown one is an error in words."""
     said = await rollnet("strategy", "run", "vertical", "--set", "quantity=0.5", "--json")
     assert (0, "committed") == (said.code, said.json["outcome"]), said
     assert ["executed"] * 2 == [leg["status"] for leg in said.json["legs"]]
     digest = said.json["bundle_hash"]
-    whole, short, bundle, unknown, human, gone = await asyncio.gather(
-        rollnet("trace", digest, "--json"),
+    whole = await traced_to_its_end(rollnet, digest)
+    short, bundle, unknown, human, gone = await asyncio.gather(
         rollnet("trace", digest[:10], "--json"),
         rollnet("bundle", digest, "--json"),
         rollnet("trace", "0x" + "12" * 32, "--json"),
