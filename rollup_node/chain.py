@@ -35,8 +35,10 @@ from rollup_node.store import Store
 
 LONGEST_ROLLBACK = 128
 """Blocks that the engine undoes in place; to go back further it starts over from a checkpoint."""
-MUTATION_S = 2.0
-"""Longest wait of a control method for a staged block's decision, seconds; a sequencer that died has none to give."""
+MUTATION_S = 6.0
+"""Longest wait of a control method for a staged block's decision, seconds; a sequencer that died has none to give.
+
+Longer than a sequencer waits for the slowest rollup of a slot (5 s): until then the decision may still come."""
 MUTATION_LOOK_S = 0.01
 """Between two looks at it."""
 

@@ -6,14 +6,13 @@ challenge period is over cannot be right either: it is deleted before it becomes
 """
 
 import asyncio
-import contextlib
-import time
 from collections.abc import Callable
 
 import structlog
 
 from bridge.l1.account import L1Account
 from bridge.l1.errors import NotDone
+from bridge.l1.trouble import Trouble
 from bridge.wire.errors import PeerUnreachable, RpcError
 from bridge.wire.journal import Journal
 from rollup_node.chain import Chain
@@ -47,19 +46,23 @@ class Challenger:
         account: L1Account,
         journal: Journal,
         poll_s: float,
-        clock: Callable[[], float] = time.time,
+        clock: Callable[[], float],
     ) -> None:
         self._chain, self._caught_up, self._outputs, self._oracle = chain, caught_up, outputs, oracle
         self._account, self._journal, self._poll_s, self._clock = account, journal, poll_s, clock
         self._checked: list[str] = []
         """Roots that were found right, by index."""
         self._period: int | None = None
+        self._trouble = Trouble("challenger.waits", "challenger.goes_on")
 
     async def run(self) -> None:
         """Watch for ever; L1 may come and go."""
         while True:
-            with contextlib.suppress(PeerUnreachable, RpcError):
+            try:
                 await self._round()
+                self._trouble.say("")
+            except (PeerUnreachable, RpcError) as exc:
+                self._trouble.say(str(exc))
             await asyncio.sleep(self._poll_s)
 
     async def _round(self) -> None:

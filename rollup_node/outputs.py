@@ -1,4 +1,4 @@
-"""Output roots: what a rollup tells L1 about its state (OP Stack specification, withdrawals; version 0).
+"""A node's notes of its outputs: what L1 is told about the rollup's state (``bridge.wire.outputs``).
 
 An output commits to a block's state root, to the storage root of the message passer (so that withdrawals can be proven without the
 rest of the state), and to the block's hash. The engine serves only recent states, and an output may be wanted long
@@ -11,13 +11,11 @@ from pathlib import Path
 
 import orjson
 
+from bridge.contracts.addresses import L2_TO_L1_MESSAGE_PASSER
 from bridge.wire.errors import PeerUnreachable, RpcError
-from bridge.wire.keccak import from_hex, keccak256, to_hex
+from bridge.wire.outputs import OutputParts
 from rollup_node.engines.base import Engine, Header
 from rollup_node.errors import EngineFailed
-
-MESSAGE_PASSER = "0x4200000000000000000000000000000000000016"
-"""L2ToL1MessagePasser predeploy."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,10 +30,14 @@ class Output:
     """Storage root of the message passer."""
 
     @property
+    def parts(self) -> OutputParts:
+        """What L1 is shown in proofs against it."""
+        return OutputParts(self.state_root, self.message_passer_root, self.block_hash)
+
+    @property
     def root(self) -> str:
-        """Keccak of version 0 and the three roots."""
-        parts = (self.state_root, self.message_passer_root, self.block_hash)
-        return to_hex(keccak256(bytes(32) + b"".join(from_hex(part, 32) for part in parts)))
+        """What L1 is told."""
+        return self.parts.root
 
 
 async def read_output(engine: Engine, header: Header) -> Output:
@@ -44,7 +46,7 @@ async def read_output(engine: Engine, header: Header) -> Output:
     Raises:
         RpcError: it does not have it.
     """
-    proof = await engine.request("eth_getProof", [MESSAGE_PASSER, [], hex(header.number)])
+    proof = await engine.request("eth_getProof", [L2_TO_L1_MESSAGE_PASSER, [], hex(header.number)])
     return Output(header.number, header.hash, header.state_root, proof["storageHash"])
 
 

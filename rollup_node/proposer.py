@@ -6,7 +6,6 @@ reorganisation; it is then proposed again from the new chain.
 """
 
 import asyncio
-import contextlib
 from collections.abc import Callable
 from typing import Any
 
@@ -15,6 +14,7 @@ import structlog
 from bridge.contracts.op import op_artifact
 from bridge.l1.account import L1Account
 from bridge.l1.errors import NotDone
+from bridge.l1.trouble import Trouble
 from bridge.wire.derivation import Derivation
 from bridge.wire.errors import PeerUnreachable, RpcError
 from bridge.wire.journal import Journal
@@ -97,13 +97,17 @@ class Proposer:
         self._l1_head = -1
         self._in_flight: set[int] = set()
         """L2 blocks whose proposals are on their way."""
+        self._trouble = Trouble("proposer.waits", "proposer.goes_on")
 
     async def run(self) -> None:
         """Propose for ever; L1 may come and go."""
         async with asyncio.TaskGroup() as group:
             while True:
-                with contextlib.suppress(PeerUnreachable, RpcError):
+                try:
                     await self._round(group)
+                    self._trouble.say("")
+                except (PeerUnreachable, RpcError) as exc:
+                    self._trouble.say(str(exc))
                 await asyncio.sleep(self._poll_s)
 
     async def _round(self, group: asyncio.TaskGroup) -> None:

@@ -8,9 +8,9 @@
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any
 
 import structlog
 
@@ -27,7 +27,7 @@ from bridge.wire.derivation import (
 from bridge.wire.errors import PeerUnreachable, RpcError
 from bridge.wire.jsonrpc import Client
 from bridge.wire.keccak import from_hex
-from bridge.wire.l1 import L1Block, Rewound
+from bridge.wire.l1 import L1Block, L1Changes, Rewound
 from bridge.wire.slot import Payload, slot_hash
 from shared_sequencer.errors import CutNeeded, WalDamaged
 from shared_sequencer.slot_log import FORCED, Cut, SlotLog
@@ -37,13 +37,6 @@ L1_PATIENCE = 0.2
 """Between two questions to an L1 that does not answer, seconds."""
 
 log = structlog.get_logger()
-
-
-class Changes(Protocol):
-    """Where L1 blocks come from."""
-
-    def changes(self) -> AsyncIterator[L1Block | Rewound]:
-        """Blocks in order, and returns to earlier ones."""
 
 
 @dataclass(slots=True)
@@ -103,7 +96,7 @@ class L1View:
             else None
         )
 
-    async def follow(self, follower: Changes, client: Client) -> None:
+    async def follow(self, follower: L1Changes, client: Client) -> None:
         """Follow L1 for ever.
 
         Raises:

@@ -201,6 +201,8 @@ class ToyFollower:
     def __init__(self, l1: ToyL1) -> None:
         self._l1 = l1
         self._told: list[str] = []
+        self.finalized = 0
+        """On a toy L1 only the genesis block is final."""
 
     async def changes(self) -> AsyncIterator[L1Block | Rewound]:
         """Blocks in order, and returns to earlier ones; L1 may change between any two."""

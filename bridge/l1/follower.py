@@ -18,10 +18,9 @@ import asyncio
 from collections.abc import AsyncIterator, Iterable
 from typing import Any
 
-import structlog
-
 from bridge.l1.blocks import ROUND, Call, Watch, fetch
 from bridge.l1.errors import L1Moved
+from bridge.l1.trouble import Trouble
 from bridge.wire.errors import Malformed, PeerUnreachable, RpcError
 from bridge.wire.jsonrpc import Client
 from bridge.wire.keccak import from_hex
@@ -29,8 +28,6 @@ from bridge.wire.l1 import L1Block, Rewound
 
 POLL_S = 0.2
 """Seconds between two looks at L1's head."""
-
-log = structlog.get_logger()
 
 
 class L1Follower:
@@ -50,7 +47,7 @@ class L1Follower:
         self._watch = Watch(portals, inboxes)
         self._poll_s = poll_s
         self._told: list[bytes] = []
-        self._trouble = ""
+        self._trouble = Trouble("l1.unreadable", "l1.readable", url=client.url)
         self.latest = -1
         """Number of L1's head at the last look; -1 before it."""
         self.finalized = 0
@@ -70,9 +67,9 @@ class L1Follower:
         while True:
             try:
                 changes = await self._round()
-                self._say("")
+                self._trouble.say("")
             except (PeerUnreachable, RpcError, Malformed, L1Moved) as exc:
-                self._say(str(exc))
+                self._trouble.say(str(exc))
                 changes = []
             for change in changes:
                 if isinstance(change, Rewound):
@@ -124,16 +121,6 @@ class L1Follower:
 
     def _hash(self, number: int) -> bytes | None:
         return self._told[number] if number >= 0 else None
-
-    def _say(self, trouble: str) -> None:
-        """Log a trouble when it begins, changes or ends, not at each poll."""
-        if trouble == self._trouble:
-            return
-        self._trouble = trouble
-        if trouble:
-            log.warning("l1.unreadable", url=self._client.url, reason=trouble)
-        else:
-            log.info("l1.readable", url=self._client.url)
 
 
 def _position(block: Any) -> tuple[int, bytes]:

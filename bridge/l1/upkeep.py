@@ -19,6 +19,7 @@ from bridge.l1.errors import Unaffordable, WouldRevert
 from bridge.l1.nonces import CANCEL_GAS, Nonces, OpenNonce
 from bridge.l1.offers import first_offer
 from bridge.l1.simulation import tried
+from bridge.l1.trouble import Trouble
 from bridge.wire.errors import Malformed, PeerUnreachable, RpcError
 from bridge.wire.jsonrpc import Client
 from bridge.wire.keccak import from_hex
@@ -45,7 +46,7 @@ class Upkeep:
         self._client, self._nonces, self._poll_s, self._patience_s = client, nonces, poll_s, patience_s
         self._seen = ""
         """Hash of the head at which everything was looked after."""
-        self._trouble = ""
+        self._trouble = Trouble("account.waits", "account.goes_on", address=nonces.address)
 
     async def run(self) -> None:
         """Look after them for ever; L1 may come and go.
@@ -56,10 +57,10 @@ class Upkeep:
         while True:
             try:
                 await self._round()
-                self._say("")
+                self._trouble.say("")
             except (PeerUnreachable, RpcError, Malformed) as exc:
                 self._nonces.restless = True
-                self._say(str(exc))
+                self._trouble.say(str(exc))
             await asyncio.sleep(self._poll_s)
 
     async def _round(self) -> None:
@@ -171,13 +172,6 @@ class Upkeep:
         await self._nonces.settle(
             (nonce, receipt) for nonce, receipt in receipts if receipt and receipt.block_number <= finalized
         )
-
-    def _say(self, trouble: str) -> None:
-        """Log a trouble when it begins, changes or ends, not at each poll."""
-        if trouble != self._trouble:
-            self._trouble = trouble
-            event = "account.waits" if trouble else "account.goes_on"
-            log.warning(event, address=self._nonces.address, reason=trouble)
 
 
 async def answers(client: Client, *calls: tuple[str, list[Any]]) -> list[Any]:

@@ -5,10 +5,11 @@ from typing import Any
 from bridge.contracts.addresses import L2_TO_L1_MESSAGE_PASSER
 from bridge.relayer.errors import NotPassed, OutputWrong, StateGone
 from bridge.relayer.lifecycle import Output
-from bridge.relayer.withdrawal import Inclusion, OutputParts, storage_key
+from bridge.relayer.withdrawal import Inclusion, storage_key
 from bridge.wire.errors import Malformed, RpcError
 from bridge.wire.jsonrpc import Client
 from bridge.wire.keccak import from_hex
+from bridge.wire.outputs import OutputParts
 
 
 async def inclusion(client: Client, digest: str, output: Output) -> Inclusion:

@@ -9,12 +9,11 @@ from bridge.contracts.errors import AbiMismatch
 from bridge.contracts.op import op_artifact
 from bridge.wire.errors import Malformed
 from bridge.wire.keccak import from_hex, keccak256, to_hex
+from bridge.wire.outputs import OutputParts
 
 _PASSER = op_artifact("L2ToL1MessagePasser").interface
 PASSED_TOPIC = to_hex(_PASSER.topic("MessagePassed"))
 """First topic of the event that every withdrawal emits."""
-OUTPUT_VERSION = bytes(32)
-"""Of the output root's layout."""
 _SENT_MESSAGES_SLOT = bytes(32)
 """Storage slot of the message passer's mapping ``sentMessages``."""
 
@@ -65,27 +64,6 @@ class Passed:
     block_hash: str
     transaction: str
     """Hash."""
-
-
-@dataclass(frozen=True, slots=True)
-class OutputParts:
-    """What an output root is the hash of."""
-
-    state_root: str
-    passer_root: str
-    """Storage root of the message passer."""
-    block_hash: str
-
-    @property
-    def root(self) -> str:
-        """The output root."""
-        return to_hex(keccak256(b"".join(self.struct)))
-
-    @property
-    def struct(self) -> tuple[bytes, bytes, bytes, bytes]:
-        """As the portal's functions take it."""
-        parts = (self.state_root, self.passer_root, self.block_hash)
-        return (OUTPUT_VERSION, *(from_hex(part, 32) for part in parts))  # type: ignore[return-value]
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,8 +5,9 @@
     L1 chain ─► bridge.l1.follower ─► L1Block ─► bridge.wire.derivation (which blocks follow) and sequencer (which deposits to include)
 """
 
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
+from typing import Protocol
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,3 +54,13 @@ class L1Block:
     """Raw deposit transactions (type 0x7E, hexadecimal) by lower-case portal address, in the order of their logs."""
     batches: tuple[BatchTransaction, ...] = ()
     """In the order of the block; failed ones are left out."""
+
+
+class L1Changes(Protocol):
+    """Where L1 blocks come from (``bridge.l1.follower``)."""
+
+    finalized: int
+    """Number of the last finalized L1 block."""
+
+    def changes(self) -> AsyncIterator[L1Block | Rewound]:
+        """Blocks in order, and returns to earlier ones."""

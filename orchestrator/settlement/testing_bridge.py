@@ -22,7 +22,6 @@ from bridge.l1.blocks import read_blocks
 from bridge.relayer.withdrawal import (
     PASSED_TOPIC,
     Inclusion,
-    OutputParts,
     Passed,
     Withdrawal,
     passed,
@@ -147,7 +146,7 @@ class RollupSide(Side):
         key = storage_key(withdrawal.hash)
         proof = await self.request("eth_getProof", L2_TO_L1_MESSAGE_PASSER, [key], hex(number))
         nodes = tuple(from_hex(node) for node in proof["storageProof"][0]["proof"])
-        return Inclusion(parts_of(self.output(number)), nodes)
+        return Inclusion(self.output(number).parts, nodes)
 
     def output(self, number: int) -> Output:
         """The output of a block that was due for proposal."""
@@ -310,11 +309,6 @@ def proving(rollup: RollupSide, withdrawal: Withdrawal, index: int, inclusion: I
 def finalizing(rollup: RollupSide, withdrawal: Withdrawal) -> Call:
     """``finalizeWithdrawalTransaction`` at a rollup's portal."""
     return theirs("OptimismPortal", rollup.portal, "finalizeWithdrawalTransaction", withdrawal.struct)
-
-
-def parts_of(output: Output) -> OutputParts:
-    """An output as the portal wants it proven."""
-    return OutputParts(output.state_root, output.message_passer_root, output.block_hash)
 
 
 @contextlib.asynccontextmanager

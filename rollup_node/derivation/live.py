@@ -7,29 +7,18 @@ A node that starts reads L1 from its beginning again. Until it has come as far a
 life stand: they went up to there, and they must not go back only because the node was restarted.
 """
 
-from collections.abc import AsyncIterator, Callable
-from typing import Protocol
+from collections.abc import Callable
 
 import structlog
 
 from bridge.wire.derivation import Derivation, DerivedSlot, Event, ForcedBlock
 from bridge.wire.errors import PeerUnreachable, RpcError
 from bridge.wire.jsonrpc import Client
-from bridge.wire.l1 import L1Block, Rewound
+from bridge.wire.l1 import L1Changes, Rewound
 from bridge.wire.slot import Payload
 from rollup_node.chain import Chain
 
 log = structlog.get_logger()
-
-
-class Changes(Protocol):
-    """Where L1 blocks come from."""
-
-    finalized: int
-    """Number of the last finalized L1 block."""
-
-    def changes(self) -> AsyncIterator[L1Block | Rewound]:
-        """Blocks in order, and returns to earlier ones."""
 
 
 class LiveDerivation:
@@ -48,7 +37,7 @@ class LiveDerivation:
         chain: Chain,
         chain_id: int,
         derivation: Derivation,
-        follower: Changes,
+        follower: L1Changes,
         on_change: Callable[[], None],
     ) -> None:
         self.derivation = derivation

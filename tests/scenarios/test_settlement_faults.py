@@ -10,10 +10,11 @@ import pytest_asyncio
 
 from bridge.contracts.addresses import L2_TO_L1_MESSAGE_PASSER
 from bridge.contracts.op import op_artifact
-from bridge.relayer.withdrawal import OutputParts, Passed, Withdrawal, passed, storage_key
+from bridge.relayer.withdrawal import Passed, Withdrawal, passed, storage_key
 from bridge.wire import rlp
 from bridge.wire.deposits import DEPOSITED_TOPIC, user_deposit
 from bridge.wire.keccak import from_hex, keccak256, to_hex
+from bridge.wire.outputs import OutputParts
 from orchestrator.devnet import Devnet
 from orchestrator.errors import RollnetError
 from orchestrator.runner import eventually

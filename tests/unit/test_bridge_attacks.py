@@ -14,12 +14,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bridge.contracts.addresses import L2_CROSS_DOMAIN_MESSENGER
-from bridge.relayer.withdrawal import Inclusion, OutputParts, Passed, Withdrawal, storage_key
+from bridge.relayer.withdrawal import Inclusion, Passed, Withdrawal, storage_key
 from bridge.wire import rlp
 from bridge.wire.deposits import decode_deposit
 from bridge.wire.keccak import from_hex, keccak256, to_hex
+from bridge.wire.outputs import OutputParts
 from orchestrator.settlement.testing_accounting import MESSENGER, Message, erc20, ether, relayed
-from orchestrator.settlement.testing_bridge import INTERVAL, PERIOD_S, finalizing, parts_of, proving
+from orchestrator.settlement.testing_bridge import INTERVAL, PERIOD_S, finalizing, proving
 from orchestrator.settlement.testing_chains import Refused, events
 from orchestrator.settlement.testing_scene import ACCEPT, BURN, ETHER, FRIEND, Scene, scene_of_attack
 from orchestrator.settlement.testing_sides import Call, theirs
@@ -419,7 +420,7 @@ async def test_a_forged_output_that_is_deleted_in_time_never_pays(scene: Scene) 
     assert index == await scene.bridge.propose(scene.alpha, due)
     l1.wait(2 * PERIOD_S)
     await refused(scene, finalizing(scene.alpha, loot), "not the same as current output root")
-    true = replace(forged(loot), parts=parts_of(scene.alpha.output(due)))
+    true = replace(forged(loot), parts=scene.alpha.output(due).parts)
     await refused(scene, proving(scene.alpha, loot, index, true), "MerkleTrie|invalid")
     assert 0 == await l1.balance(FRIEND)
 

@@ -34,7 +34,7 @@ from bridge.contracts.addresses import (
 )
 from bridge.contracts.codec import Interface
 from bridge.contracts.op import op_artifact
-from bridge.relayer.withdrawal import Inclusion, OutputParts, Passed, Withdrawal, passed, storage_key
+from bridge.relayer.withdrawal import Inclusion, Passed, Withdrawal, passed, storage_key
 from bridge.wire import rlp
 from bridge.wire.deposits import (
     DEPOSITED_TOPIC,
@@ -46,6 +46,7 @@ from bridge.wire.deposits import (
     user_deposit,
 )
 from bridge.wire.keccak import from_hex, keccak256, to_hex
+from bridge.wire.outputs import OutputParts
 from orchestrator.settlement.deployments import deployments
 from orchestrator.settlement.l2 import implementation_of
 from orchestrator.settlement.testing_accounting import (

@@ -24,9 +24,10 @@ from bridge.relayer.lifecycle import (
 )
 from bridge.relayer.retrying import FIRST_S, LONGEST_S, Retry, pause
 from bridge.relayer.store import Checkpoint, Message, Store
-from bridge.relayer.withdrawal import PASSED_TOPIC, OutputParts, Withdrawal, passed, storage_key
+from bridge.relayer.withdrawal import PASSED_TOPIC, Withdrawal, passed, storage_key
 from bridge.wire.errors import Malformed
 from bridge.wire.keccak import from_hex, keccak256, to_hex
+from bridge.wire.outputs import OutputParts
 
 WORD = 2**256 - 1
 ROOTS = st.sampled_from(["0x" + f"{n:02x}" * 32 for n in range(3)])

@@ -22,6 +22,7 @@ from typing import Any
 
 import structlog
 
+from bridge.contracts.addresses import SEQUENCER_FEE_VAULT
 from bridge.wire.deposits import DEPOSIT_TYPE
 from bridge.wire.errors import Malformed, PeerUnreachable, RpcError
 from bridge.wire.jsonrpc import Client
@@ -38,8 +39,6 @@ EXPLAIN_SECONDS = 2.0
 """Longest time for the reason of one failed leg; a trace must not hold up the slot."""
 HISTORY_STATES = 256
 """Blocks whose state is served; older ones answer as on a pruned node."""
-SEQUENCER_FEE_VAULT = "0x4200000000000000000000000000000000000011"
-"""Coinbase of every block, as in the OP Stack."""
 
 log = structlog.get_logger()
 
