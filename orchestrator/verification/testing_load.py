@@ -2,17 +2,23 @@
 
 ::
 
-    senders  ─► transfers, withdrawals, messages to L1   ─┐
-    traders  ─► atomic bundles, some with a failing leg  ─┼─► busy (the sequencer dies among them) ─► settled: executed, on L1, proposed
-    depositor ─► deposits: transfers, creations, failures ┘
+    senders  ─► transfers, withdrawals, messages to L1 and to other rollups ─┐
+    traders  ─► atomic bundles, some with a failing leg                      ─┼─► busy (the sequencer dies among them) ─► settled:
+    depositor ─► deposits: transfers, creations, failures                    ┘   executed at its end, on L1, proposed
 """
 
 import asyncio
 import random
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from bridge.contracts.addresses import L2_CROSS_DOMAIN_MESSENGER, L2_TO_L1_MESSAGE_PASSER
+from bridge.contracts.addresses import (
+    CROSS_ROLLUP_MAILBOX,
+    L2_CROSS_DOMAIN_MESSENGER,
+    L2_TO_L1_MESSAGE_PASSER,
+)
+from bridge.contracts.artifacts import artifact
 from bridge.contracts.op import op_artifact
 from bridge.wire.deposits import DEPOSITED_TOPIC, user_deposit
 from bridge.wire.keccak import from_hex, keccak256, to_hex
@@ -36,6 +42,11 @@ WITHIN_S = 40.0
 _PORTAL, _ORACLE = op_artifact("OptimismPortal").interface, op_artifact("L2OutputOracle").interface
 _PASSER = op_artifact("L2ToL1MessagePasser").interface
 _MESSENGER = op_artifact("L2CrossDomainMessenger").interface
+_MAILBOX = artifact("CrossRollupMailbox").interface
+_EXECUTED = 2
+"""``Incoming.EXECUTED`` of the mailbox."""
+_VALID_UNTIL_S = 3600
+"""After the first rollup's head, seconds."""
 _SINK, _NOBODY = "0x" + "5e" * 20, "0x" + "00" * 20
 _RETURNING, _REVERTING = bytes.fromhex("60016000f3"), bytes.fromhex("60006000fd")
 _DEPOSITS: tuple[tuple[str, int, int, bool, bytes, str], ...] = (
@@ -53,6 +64,8 @@ class Work:
 
     sent: list[tuple[ChainHandle, str]] = field(default_factory=list)
     """Rollup and hash of each transaction."""
+    messages: list[tuple[ChainHandle, str, ChainHandle]] = field(default_factory=list)
+    """Rollup and hash of each transaction that sent a message to another rollup, and that rollup."""
     bundles: dict[str, str] = field(default_factory=dict)
     """Outcome by hash."""
     deposits: list[tuple[ChainHandle, str, str]] = field(default_factory=list)
@@ -78,27 +91,39 @@ async def busy(net: Devnet, work: Work) -> None:
     async with asyncio.TaskGroup() as group:
         for index in range(SENDERS):
             for chain in net.rollups.values():
-                group.create_task(send_mixed(work, net.accounts[TRADERS + index], chain))
+                others = [other for other in net.rollups.values() if other is not chain]
+                group.create_task(send_mixed(work, net.accounts[TRADERS + index], chain, others))
         for index in range(TRADERS):
             group.create_task(_trade(net, work, index))
         group.create_task(_deposit(net, work, net.accounts[TRADERS + SENDERS]))
         group.create_task(_kill_once(net, work))
 
 
-async def send_mixed(work: Work, user: Account, chain: ChainHandle) -> None:
-    """Transfers, withdrawals and messages to L1, one after the other, by a user who is new on the rollup."""
+async def send_mixed(
+    work: Work, user: Account, chain: ChainHandle, others: Sequence[ChainHandle] = ()
+) -> None:
+    """Transfers, withdrawals, messages to L1 and to other rollups, one after the other, by a user who is new on the rollup."""
     rng = random.Random(f"{user.name}/{chain.name}")
+    kinds = ("transfer", "transfer", "withdrawal", "message", *(["crossing"] if others else []))
+    head = await chain.rpc("eth_getBlockByNumber", "latest", False)
     for nonce in range(PER_SENDER):
-        kind = rng.choice(("transfer", "transfer", "withdrawal", "message"))
+        kind = rng.choice(kinds)
         target = f"0x{rng.getrandbits(160):040x}"
         if kind == "transfer":
             raw = _signed(user, chain, nonce, target, value=1 + rng.randrange(10**9))
         elif kind == "withdrawal":
             data = _PASSER.encode_call("initiateWithdrawal", target, 50_000, rng.randbytes(rng.randrange(40)))
             raw = _signed(user, chain, nonce, L2_TO_L1_MESSAGE_PASSER, data, value=nonce)
-        else:
+        elif kind == "message":
             data = _MESSENGER.encode_call("sendMessage", target, rng.randbytes(30), 60_000)
             raw = _signed(user, chain, nonce, L2_CROSS_DOMAIN_MESSENGER, data, value=nonce)
+        else:
+            other = rng.choice(others)
+            until = int(head["timestamp"], 16) + _VALID_UNTIL_S
+            padded = from_hex(target, 20).rjust(32, b"\0")
+            data = _MAILBOX.encode_call("send", other.chain_id, padded, 30_000, until, b"")
+            raw = _signed(user, chain, nonce, CROSS_ROLLUP_MAILBOX, data, value=1 + nonce)
+            work.messages.append((chain, to_hex(keccak256(raw)), other))
         await _acknowledged(chain, raw)
         work.sent.append((chain, to_hex(keccak256(raw))))
 
@@ -124,6 +149,7 @@ async def settled(net: Devnet, work: Work) -> None:
         receipt = await _receipt(chain, digest)
         assert receipt["status"] == status, (chain.name, receipt)
         last[chain.name] = max(last[chain.name], int(receipt["blockNumber"], 16))
+    await asyncio.gather(*(_crossed(*message) for message in work.messages))
     contracts = deployments(net.plan).rollups
 
     async def proposed() -> bool:
@@ -196,6 +222,21 @@ async def _receipt(chain: ChainHandle, digest: str) -> Any:
 
     await eventually(there, WITHIN_S, f"the receipt of {digest} on {chain.name}")
     return found[-1]
+
+
+async def _crossed(source: ChainHandle, digest: str, destination: ChainHandle) -> None:
+    """Wait until a message was executed on the rollup that it was for."""
+    receipt = await _receipt(source, digest)
+    topic = to_hex(_MAILBOX.topic("MessageSent"))
+    (name,) = (log["topics"][1] for log in receipt["logs"] if log["topics"][0] == topic)
+    data = to_hex(_MAILBOX.encode_call("incoming", from_hex(name, 32)))
+
+    async def executed() -> bool:
+        answer = await destination.rpc("eth_call", {"to": CROSS_ROLLUP_MAILBOX, "data": data}, "latest")
+        return bool(_MAILBOX.decode_result("incoming", from_hex(answer))[0] == _EXECUTED)
+
+    what = f"{destination.name} executes {name} of {source.name}"
+    await eventually(executed, WITHIN_S, what, every_s=0.2)
 
 
 async def _proposed(l1: ChainHandle, oracle: str) -> int:

@@ -129,7 +129,8 @@ async def test_everything_that_was_done_is_found_again_from_l1_alone(
 ) -> None:
     """Valid, exit 0; slots, bundles, blocks and outputs are those that the test counts itself on L1 and at its users."""
     net, work = world.net, world.work
-    assert 450 < work.items
+    assert 500 < work.items
+    assert 40 < len(work.messages)
     assert {"committed", "aborted"} <= set(work.bundles.values())
     said, human = await asyncio.gather(verified(NAME, "--json"), verified())
     found = said.json
@@ -216,7 +217,9 @@ async def test_a_finished_run_verifies_from_its_files(
 ) -> None:
     """After ``down``: by directory and by topology name valid, with every bundle; also if its supervisor had crashed."""
     run = await world.down()
-    gone = await asyncio.create_subprocess_exec(sys.executable, "-c", "input()", stdin=-1)
+    gone = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", "import sys; sys.stdin.read()", stdin=-1
+    )
     owner = ProcessId.of(gone.pid)
     assert owner is not None
     await gone.communicate(b"")
