@@ -9,8 +9,6 @@ rules, model and readings only make sense together.
 """
 
 import asyncio
-import shutil
-import subprocess
 import tempfile
 from collections import Counter, deque
 from collections.abc import Coroutine, Iterator
@@ -20,9 +18,7 @@ from operator import attrgetter
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
-import orjson
 import pytest
-from hypothesis import HealthCheck, Phase, seed, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
     RuleBasedStateMachine,
@@ -30,19 +26,18 @@ from hypothesis.stateful import (
     invariant,
     precondition,
     rule,
-    run_state_machine_as_test,
 )
 
 from bridge.contracts.addresses import CROSS_ROLLUP_MAILBOX, L2_CROSS_DOMAIN_MESSENGER
-from bridge.contracts.artifacts import FOLDER, artifact
+from bridge.contracts.artifacts import artifact
 from bridge.contracts.testing import NOBODY, Contract, Failed, HandBridge, Withdrawal, ours
+from bridge.contracts.testing_mutants import Mutant, creation_codes, run_machine
 from bridge.wire.deposits import apply_alias, decode_deposit, encode_deposit
 from bridge.wire.keccak import from_hex, to_hex
 from orchestrator.settlement.deployments import deployments
 from orchestrator.settlement.testing import bridge_plan, hand_bridge, put_contracts
 
 T = TypeVar("T")
-ROOT = FOLDER.parents[2]
 PLAN = bridge_plan(("alpha", "beta"), market=None)
 CHAINS = (901, 902)
 NOWHERE = 999
@@ -520,16 +515,6 @@ class Seen:
     """What never changes: per rollup its ether, there and on its way, less what its portal holds; and all ether on L1."""
 
 
-@dataclass(frozen=True, slots=True)
-class Mutant:
-    """One rule broken: ``before`` becomes ``after`` in the source of a contract."""
-
-    name: str
-    contract: str
-    before: str
-    after: str
-
-
 MUTANTS = (
     Mutant(
         "refund-on-the-word-alone",
@@ -582,29 +567,8 @@ MUTANTS = (
 
 @pytest.fixture(scope="module")
 def mutated(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
-    """Creation code of every mutant, by name; compiled in one run beside the originals."""
-    if shutil.which("node") is None:
-        pytest.skip("compiling needs Node")
-    root = tmp_path_factory.mktemp("mutants")
-    home = root / "bridge" / "contracts"
-    (home / "src").mkdir(parents=True)
-    (root / "node_modules").symlink_to(ROOT / "node_modules")
-    shutil.copy(FOLDER.parent / "compile.mjs", home)
-    for name in ("OpStack", "CrossRollupMessage", "RollupDirectory", "MessageRouter", "CrossRollupMailbox"):
-        shutil.copy(FOLDER.parent / "src" / f"{name}.sol", home / "src")
-    for index, mutant in enumerate(MUTANTS):
-        text = (FOLDER.parent / "src" / f"{mutant.contract}.sol").read_text()
-        assert 1 == text.count(mutant.before), mutant.name
-        text = text.replace(mutant.before, mutant.after)
-        text = text.replace(f"\ncontract {mutant.contract} ", f"\ncontract Mutant{index} ")
-        (home / "src" / f"Mutant{index}.sol").write_text(text)
-    subprocess.run(["node", str(home / "compile.mjs")], check=True, timeout=100)
-    return {
-        mutant.name: bytes.fromhex(
-            orjson.loads((home / "artifacts" / f"Mutant{index}.json").read_bytes())["bytecode"][2:]
-        )
-        for index, mutant in enumerate(MUTANTS)
-    }
+    """Creation code of every mutant, by name."""
+    return creation_codes(tmp_path_factory.mktemp("mutants"), MUTANTS)
 
 
 @pytest.fixture(scope="module")
@@ -638,23 +602,10 @@ def _deploy(**contracts: bytes) -> None:
     Bridging.runner.run(put_contracts(Bridging.bridge, PLAN, **contracts))
 
 
-def _run(number: int, examples: int, steps: int) -> None:
-    """A run that depends on nothing but its number (and the rules)."""
-    chosen = settings(
-        max_examples=examples,
-        stateful_step_count=steps,
-        deadline=None,
-        phases=[Phase.generate],
-        suppress_health_check=list(HealthCheck),
-        database=None,
-    )
-    run_state_machine_as_test(seed(number)(Bridging), settings=chosen)
-
-
 def _hunt() -> None:
     """As many runs as it may take to meet a rare fault."""
     for number in range(1, 9):
-        _run(number, 12, 50)
+        run_machine(Bridging, number, examples=12, steps=50)
 
 
 def _witnessed() -> bool:
@@ -671,10 +622,10 @@ def test_random_bridging_conserves_every_wei(engines: None) -> None:
     Hypothesis's first examples are its simplest, one step again and again; the long run is the random one that follows.
     """
     _deploy()
-    _run(0, 4, 300)
+    run_machine(Bridging, 0, examples=4, steps=300)
     assert 15 < Bridging.most
     for number in range(1, 9):
-        _run(number, 12, 50)
+        run_machine(Bridging, number, examples=12, steps=50)
         if number > 2 and _witnessed():
             break
     assert _witnessed()

@@ -7,8 +7,6 @@ is what the registry asks of its deployer. Longer than usual, because the machin
 """
 
 import asyncio
-import shutil
-import subprocess
 import tempfile
 from collections import Counter
 from collections.abc import Coroutine, Iterator
@@ -17,16 +15,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
-import orjson
 import pytest
-from hypothesis import HealthCheck, Phase, seed, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
     RuleBasedStateMachine,
     invariant,
     precondition,
     rule,
-    run_state_machine_as_test,
 )
 
 from bridge.contracts.addresses import (
@@ -37,8 +32,9 @@ from bridge.contracts.addresses import (
     OPTIONS_MARKET,
     PRICE_ORACLE,
 )
-from bridge.contracts.artifacts import FOLDER, artifact
+from bridge.contracts.artifacts import artifact
 from bridge.contracts.testing import NOBODY, Contract, Failed, HandBridge, names, ours, theirs
+from bridge.contracts.testing_mutants import Mutant, creation_codes, run_machine
 from orchestrator.market.board import Quote, Terms
 from orchestrator.settlement.deployments import deployments
 from orchestrator.settlement.geth_genesis import GENESIS_TIME
@@ -47,7 +43,6 @@ from orchestrator.settlement.testing import bridge_plan, hand_bridge, put_contra
 from orchestrator.topology.plan import Account
 
 T = TypeVar("T")
-ROOT = FOLDER.parents[2]
 PLAN = bridge_plan(("alpha", "beta"), sequencing_window=470)
 CHAINS = tuple(rollup.chain_id for rollup in PLAN.rollups)
 PEOPLE: tuple[Account, ...] = PLAN.users
@@ -340,16 +335,6 @@ def _collateral(terms: Terms, held: int) -> int:
     return 0 if held >= 0 else (worst * -held + 9_999) // 10_000
 
 
-@dataclass(frozen=True, slots=True)
-class Mutant:
-    """One rule broken: ``before`` becomes ``after`` in the source of a contract."""
-
-    name: str
-    contract: str
-    before: str
-    after: str
-
-
 MUTANTS = (
     Mutant(
         "reserve-what-the-position-needs-now",
@@ -389,27 +374,8 @@ MUTANTS = (
 
 @pytest.fixture(scope="module")
 def mutated(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
-    """Creation code of every mutant, by name; compiled in one run beside the originals."""
-    if shutil.which("node") is None:
-        pytest.skip("compiling needs Node")
-    root = tmp_path_factory.mktemp("mutants")
-    home = root / "bridge" / "contracts"
-    shutil.copytree(FOLDER.parent / "src", home / "src", ignore=shutil.ignore_patterns("testing"))
-    (root / "node_modules").symlink_to(ROOT / "node_modules")
-    shutil.copy(FOLDER.parent / "compile.mjs", home)
-    for index, mutant in enumerate(MUTANTS):
-        text = (home / "src" / f"{mutant.contract}.sol").read_text()
-        assert 1 == text.count(mutant.before), mutant.name
-        text = text.replace(mutant.before, mutant.after)
-        text = text.replace(f"\ncontract {mutant.contract} ", f"\ncontract Mutant{index} ")
-        (home / "src" / f"Mutant{index}.sol").write_text(text)
-    subprocess.run(["node", str(home / "compile.mjs")], check=True, timeout=100)
-    return {
-        mutant.name: bytes.fromhex(
-            orjson.loads((home / "artifacts" / f"Mutant{index}.json").read_bytes())["bytecode"][2:]
-        )
-        for index, mutant in enumerate(MUTANTS)
-    }
+    """Creation code of every mutant, by name."""
+    return creation_codes(tmp_path_factory.mktemp("mutants"), MUTANTS)
 
 
 @pytest.fixture(scope="module")
@@ -455,23 +421,10 @@ async def _place(contracts: dict[str, bytes]) -> None:
         await rollup.chain.place(OPTIONS_MARKET, code + market)
 
 
-def _run(number: int) -> None:
-    """A run that depends on nothing but its number (and the rules)."""
-    chosen = settings(
-        max_examples=12,
-        stateful_step_count=40,
-        deadline=None,
-        phases=[Phase.generate],
-        suppress_health_check=list(HealthCheck),
-        database=None,
-    )
-    run_state_machine_as_test(seed(number)(Trading), settings=chosen)
-
-
 def _hunt() -> None:
     """As many runs as it may take to meet a rare fault."""
     for number in range(1, 9):
-        _run(number)
+        run_machine(Trading, number, examples=12, steps=40)
 
 
 def _witnessed() -> bool:
@@ -487,7 +440,7 @@ def test_random_strategies_end_whole(engines: None) -> None:
     """Many runs, until every end was seen."""
     Trading.runner.run(_place({}))
     for number in range(1, 9):
-        _run(number)
+        run_machine(Trading, number, examples=12, steps=40)
         if number > 2 and _witnessed():
             break
     assert _witnessed()
