@@ -20,6 +20,7 @@ from hypothesis import settings
 from bridge.wire.keccak import from_hex, to_hex
 from bridge.wire.signing import UnsignedTransaction, sign_transaction
 from orchestrator.chains import ChainHandle
+from orchestrator.cli.testing import Rollnet, Said, said
 from orchestrator.devnet import Devnet
 from orchestrator.runner import eventually
 from orchestrator.runtimes.orphans import marked_processes
@@ -80,6 +81,16 @@ def launched(module_home: Path) -> Callable[..., AbstractAsyncContextManager[Dev
             yield net
 
     return launch
+
+
+@pytest.fixture(scope="module")
+def rollnet(module_home: Path, repository: Path) -> Rollnet:
+    """Runs one command to its end beside the module's devnets, given its arguments; a traceback fails the test."""
+
+    async def run(*arguments: str) -> Said:
+        return await said(module_home, repository, *arguments)
+
+    return run
 
 
 @pytest.fixture(scope="session")

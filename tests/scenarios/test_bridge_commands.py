@@ -1,19 +1,16 @@
 """``rollnet deposit`` and ``rollnet withdraw`` on a running devnet: balances to the wei, exit codes, and words for what is in the way."""
 
 import asyncio
-import os
-import sys
-from collections.abc import AsyncIterator, Callable, Coroutine
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
-import orjson
 import pytest
 import pytest_asyncio
 
 from bridge.relayer.lifecycle import ORDER
 from orchestrator.chains import ChainHandle
+from orchestrator.cli.testing import Rollnet, Said
 from orchestrator.devnet import Devnet
 from orchestrator.settlement.deployments import deployments
 
@@ -25,24 +22,6 @@ QUICK = "l1: {block_time: 400ms, confirmations: 1}"
 ETHER = 10**18
 REFUSING = "0x4200000000000000000000000000000000000015"
 """A contract of the rollup that takes no ETH."""
-COMMAND_S = 60.0
-
-
-@dataclass(frozen=True)
-class Said:
-    """What a command came to."""
-
-    code: int
-    out: str
-    err: str
-
-    @property
-    def json(self) -> Any:
-        """Its one JSON document."""
-        return orjson.loads(self.out)
-
-
-Rollnet = Callable[..., Coroutine[Any, Any, Said]]
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -50,32 +29,6 @@ async def net(launched: Any, topology_file: Callable[..., Path]) -> AsyncIterato
     """A rollup that settles quickly, and one that doesn't."""
     async with launched(topology_file("bridging", extra=QUICK, alpha=SETTLED, beta=SLOW)) as running:
         yield running
-
-
-@pytest.fixture(scope="module")
-def rollnet(module_home: Path) -> Rollnet:
-    """Runs one command to its end, given its arguments; a traceback fails the test."""
-
-    async def run(*arguments: str) -> Said:
-        process = await asyncio.create_subprocess_exec(
-            *(str(Path(sys.executable).with_name("rollnet")), *arguments),
-            env={**os.environ, "ROLLNET_HOME": str(module_home), "COLUMNS": "200", "TERM": "dumb"},
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE,
-        )
-        try:
-            async with asyncio.timeout(COMMAND_S):
-                out, err = await process.communicate()
-        finally:
-            if process.returncode is None:
-                process.kill()
-                await process.wait()
-        said = Said(process.returncode or 0, out.decode(), err.decode())
-        assert "Traceback" not in said.out + said.err, said
-        return said
-
-    return run
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module", autouse=True)

@@ -4,10 +4,7 @@ import asyncio
 import os
 import re
 import signal
-import sys
-from collections.abc import AsyncIterator, Callable, Coroutine
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +15,7 @@ import typer
 from typer.testing import CliRunner
 
 from orchestrator.cli.app import app
+from orchestrator.cli.testing import COMMAND_S, Rollnet, Said, started
 from orchestrator.registry import Registry
 from orchestrator.runtimes.orphans import marked_processes
 from orchestrator.runtimes.takedown import take_down
@@ -25,60 +23,6 @@ from orchestrator.runtimes.takedown import take_down
 pytestmark = [pytest.mark.process, pytest.mark.asyncio(loop_scope="module")]
 
 NET = "cli"
-COMMAND_S = 60.0
-"""Longest time for one command, seconds."""
-
-
-@dataclass(frozen=True)
-class Said:
-    """What a command came to."""
-
-    code: int
-    out: str
-    err: str
-
-    @property
-    def json(self) -> Any:
-        """Its one JSON document."""
-        return orjson.loads(self.out)
-
-
-Rollnet = Callable[..., Coroutine[Any, Any, Said]]
-
-
-@asynccontextmanager
-async def started(home: Path, root: Path, *arguments: str) -> AsyncIterator[asyncio.subprocess.Process]:
-    """A running command; killed at the end if it still runs."""
-    process = await asyncio.create_subprocess_exec(
-        str(Path(sys.executable).with_name("rollnet")),
-        *arguments,
-        cwd=root,
-        env={**os.environ, "ROLLNET_HOME": str(home), "COLUMNS": "200", "TERM": "dumb"},
-        stdin=asyncio.subprocess.DEVNULL,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-    )
-    try:
-        yield process
-    finally:
-        if process.returncode is None:
-            process.kill()
-            await process.wait()
-
-
-@pytest.fixture(scope="module")
-def rollnet(module_home: Path, repository: Path) -> Rollnet:
-    """Runs one command to its end, given its arguments; a traceback fails the test."""
-
-    async def run(*arguments: str) -> Said:
-        async with started(module_home, repository, *arguments) as process, asyncio.timeout(COMMAND_S):
-            out, err = await process.communicate()
-        assert process.returncode is not None
-        said = Said(process.returncode, out.decode(), err.decode())
-        assert "Traceback" not in said.out + said.err, said
-        return said
-
-    return run
 
 
 def left(home: Path) -> list[str]:

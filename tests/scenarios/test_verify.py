@@ -1,7 +1,6 @@
 """``rollnet verify``: valid of everything that a devnet did; and it names what is wrong when one byte, one hash or one root was changed."""
 
 import asyncio
-import os
 import random
 import shutil
 import sys
@@ -12,12 +11,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import orjson
 import pytest
 import pytest_asyncio
 
 from bridge.contracts.op import op_artifact
 from bridge.wire.keccak import from_hex, to_hex
+from orchestrator.cli.testing import Rollnet
 from orchestrator.devnet import Devnet
 from orchestrator.registry import Control, DevnetEntry, Registry
 from orchestrator.runtimes.orphans import ProcessId
@@ -47,7 +46,6 @@ market: {underlying: ETH, spot: 2000, volatility: 0.6}"""
 NAME, ROLLUPS = "verifying", ("alpha", "beta", "gamma", "delta")
 ORACLE = op_artifact("L2OutputOracle").interface
 WRONG = "0x" + "ab" * 32
-COMMAND_S = 60.0
 
 
 @dataclass(frozen=True)
@@ -64,20 +62,6 @@ class World:
         return self.net.directory.path
 
 
-@dataclass(frozen=True)
-class Said:
-    """What a command came to."""
-
-    code: int
-    out: str
-    err: str
-
-    @property
-    def json(self) -> Any:
-        """Its one JSON document."""
-        return orjson.loads(self.out)
-
-
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def world(launched: Any, topology_file: Callable[..., Path]) -> AsyncIterator[World]:
     """Four rollups after some five hundred items of all kinds, with one kill of the sequencer among them."""
@@ -92,47 +76,19 @@ async def world(launched: Any, topology_file: Callable[..., Path]) -> AsyncItera
         yield World(net, work, stack)
 
 
-@pytest.fixture(scope="module")
-def verified(module_home: Path) -> Callable[..., Any]:
-    """Runs ``rollnet verify``; a traceback fails the test."""
-
-    async def run(*arguments: str) -> Said:
-        process = await asyncio.create_subprocess_exec(
-            *(str(Path(sys.executable).with_name("rollnet")), "verify", *arguments),
-            env={**os.environ, "ROLLNET_HOME": str(module_home), "TERM": "dumb"},
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE,
-        )
-        try:
-            async with asyncio.timeout(COMMAND_S):
-                out, err = await process.communicate()
-        finally:
-            if process.returncode is None:
-                process.kill()
-                await process.wait()
-        said = Said(process.returncode or 0, out.decode(), err.decode())
-        assert "Traceback" not in said.out + said.err, said
-        return said
-
-    return run
-
-
 async def superbatches(net: Devnet, last: int) -> list[Posted]:
     """What the sequencer posted up to an L1 block."""
     contracts = deployments(net.plan).rollups["alpha"]
     return await posted(net.l1.client, contracts.batch_inbox, contracts.batcher, last)
 
 
-async def test_everything_that_was_done_is_found_again_from_l1_alone(
-    world: World, verified: Callable[..., Any]
-) -> None:
+async def test_everything_that_was_done_is_found_again_from_l1_alone(world: World, rollnet: Rollnet) -> None:
     """Valid, exit 0; slots, bundles, blocks and outputs are those that the test counts itself on L1 and at its users."""
     net, work = world.net, world.work
     assert 500 < work.items
     assert 40 < len(work.messages)
     assert {"committed", "aborted"} <= set(work.bundles.values())
-    said, human = await asyncio.gather(verified(NAME, "--json"), verified())
+    said, human = await asyncio.gather(rollnet("verify", NAME, "--json"), rollnet("verify"))
     found = said.json
     assert (0, "valid", []) == (said.code, found["verdict"], found["findings"]), said
     on_l1 = await superbatches(net, found["l1_block"])
@@ -213,7 +169,7 @@ async def test_an_answer_about_another_l1_chain_is_no_claim(world: World) -> Non
 
 
 async def test_a_finished_run_verifies_from_its_files(
-    world: World, verified: Callable[..., Any], module_home: Path
+    world: World, rollnet: Rollnet, module_home: Path
 ) -> None:
     """After ``down``: by directory and by topology name valid, with every bundle; also if its supervisor had crashed."""
     run = await world.down()
@@ -228,7 +184,9 @@ async def test_a_finished_run_verifies_from_its_files(
     registry.claim(entry)
     try:
         by_path, by_name, crashed = await asyncio.gather(
-            verified(str(run), "--json"), verified(NAME, "--json"), verified("crashed", "--json")
+            rollnet("verify", str(run), "--json"),
+            rollnet("verify", NAME, "--json"),
+            rollnet("verify", "crashed", "--json"),
         )
     finally:
         registry.release(entry)
@@ -237,9 +195,7 @@ async def test_a_finished_run_verifies_from_its_files(
     assert by_path.json == by_name.json == crashed.json
 
 
-async def test_a_changed_file_of_a_finished_run(
-    world: World, verified: Callable[..., Any], tmp_path: Path
-) -> None:
+async def test_a_changed_file_of_a_finished_run(world: World, rollnet: Rollnet, tmp_path: Path) -> None:
     """One byte of a batch in L1's state, one block in a node's log: invalid and named; damage: unknown; no file is touched."""
     run = await world.down()
     copies = {name: tmp_path / name for name in ("batch", "block", "log", "l1", "old", "nothing")}
@@ -256,7 +212,7 @@ async def test_a_changed_file_of_a_finished_run(
     shutil.copyfile(l1 / "state.kept.json", l1 / "state.json")
     (copies["nothing"] / "data" / "l1" / "state.json").unlink()
     before = {name: files_of(copy) for name, copy in copies.items()}
-    results = await asyncio.gather(*(verified(str(copy), "--json") for copy in copies.values()))
+    results = await asyncio.gather(*(rollnet("verify", str(copy), "--json") for copy in copies.values()))
     said = dict(zip(copies, results, strict=True))
     assert before == {name: files_of(copy) for name, copy in copies.items()}
     codes = {"batch": 1, "block": 1, "log": 2, "l1": 2, "old": 2, "nothing": 2}

@@ -3,18 +3,17 @@
 import asyncio
 import os
 import signal
-import sys
 from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import orjson
 import pytest
 import pytest_asyncio
 
 from bridge.wire.keccak import from_hex, to_hex
+from orchestrator.cli.testing import Rollnet, started
 from orchestrator.devnet import Devnet
 from orchestrator.runner import eventually
 from orchestrator.settlement.deployments import deployments
@@ -27,7 +26,6 @@ pytestmark = [pytest.mark.process, pytest.mark.asyncio(loop_scope="module"), pyt
 NAME = "blobs"
 BLOB = "{data_availability: blob, settlement: {challenge_period: 4s, proposal_interval: 2s}}"
 QUICK = "l1: {block_time: 400ms, confirmations: 1}\nmessaging: {slot: 100ms, publish_every: 400ms}"
-COMMAND_S = 60.0
 
 
 @dataclass(frozen=True)
@@ -43,20 +41,6 @@ class World:
         return self.net.directory.path
 
 
-@dataclass(frozen=True)
-class Said:
-    """What a command came to."""
-
-    code: int
-    out: str
-    err: str
-
-    @property
-    def json(self) -> Any:
-        """Its one JSON document."""
-        return orjson.loads(self.out)
-
-
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def world(launched: Any, topology_file: Callable[..., Path]) -> AsyncIterator[World]:
     """Two rollups after some transactions, with outputs of them on L1."""
@@ -70,44 +54,10 @@ async def world(launched: Any, topology_file: Callable[..., Path]) -> AsyncItera
         yield World(net, stack)
 
 
-@asynccontextmanager
-async def verifying(
-    home: Path, *arguments: str, **environment: str
-) -> AsyncIterator[asyncio.subprocess.Process]:
-    """A running ``rollnet verify``; killed at the end if it still runs."""
-    process = await asyncio.create_subprocess_exec(
-        *(str(Path(sys.executable).with_name("rollnet")), "verify", *arguments),
-        env={**os.environ, "ROLLNET_HOME": str(home), "TERM": "dumb", **environment},
-        stdin=asyncio.subprocess.DEVNULL,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-    )
-    try:
-        yield process
-    finally:
-        if process.returncode is None:
-            process.kill()
-            await process.wait()
-
-
-@pytest.fixture(scope="module")
-def verified(module_home: Path) -> Callable[..., Any]:
-    """Runs ``rollnet verify`` to its end; a traceback fails the test."""
-
-    async def run(*arguments: str) -> Said:
-        async with verifying(module_home, *arguments) as process, asyncio.timeout(COMMAND_S):
-            out, err = await process.communicate()
-        said = Said(process.returncode or 0, out.decode(), err.decode())
-        assert "Traceback" not in said.out + said.err, said
-        return said
-
-    return run
-
-
-async def test_batches_in_blobs(world: World, verified: Callable[..., Any]) -> None:
+async def test_batches_in_blobs(world: World, rollnet: Rollnet) -> None:
     """Every superbatch is a type-3 transaction with nothing in its calldata; valid; one bit of one blob otherwise and it is named."""
     net = world.net
-    said = await verified(NAME, "--json")
+    said = await rollnet("verify", NAME, "--json")
     assert (0, "valid") == (said.code, said.json["verdict"]), said
     assert 0 < said.json["outputs"]
     inbox = deployments(net.plan).rollups["alpha"].batch_inbox.lower()
@@ -132,7 +82,7 @@ async def test_batches_in_blobs(world: World, verified: Callable[..., Any]) -> N
     assert (f"superbatch {len(carriers) // 2}", chosen) == (batch.claimed, batch.l1_tx)
 
 
-async def test_what_cannot_be_verified(world: World, verified: Callable[..., Any], tmp_path: Path) -> None:
+async def test_what_cannot_be_verified(world: World, rollnet: Rollnet, tmp_path: Path) -> None:
     """No such net, garbage for a run, an L1 that stands still: exit 2, one error in words, no traceback."""
     for name in ("empty", "garbage"):
         (tmp_path / name / "journal").mkdir(parents=True)
@@ -147,7 +97,7 @@ async def test_what_cannot_be_verified(world: World, verified: Callable[..., Any
     }
     await world.net.node("l1").pause()
     try:
-        results = await asyncio.gather(*(verified(*arguments) for arguments in expected))
+        results = await asyncio.gather(*(rollnet("verify", *arguments) for arguments in expected))
     finally:
         await world.net.node("l1").resume()
     for said, words in zip(results, expected.values(), strict=True):
@@ -155,11 +105,11 @@ async def test_what_cannot_be_verified(world: World, verified: Callable[..., Any
     assert {"error"} == set(results[3].json)
 
 
-async def test_a_silent_node_leaves_it_open(world: World, verified: Callable[..., Any]) -> None:
+async def test_a_silent_node_leaves_it_open(world: World, rollnet: Rollnet) -> None:
     """A rollup whose node is dead is rebuilt, but not compared: unknown, exit 2, and the rollup is named."""
     await world.net.node("beta").kill()
     try:
-        said, human = await asyncio.gather(verified("--json"), verified())
+        said, human = await asyncio.gather(rollnet("verify", "--json"), rollnet("verify"))
     finally:
         await world.net.node("beta").restart()
     found = said.json
@@ -168,21 +118,26 @@ async def test_a_silent_node_leaves_it_open(world: World, verified: Callable[...
     assert (2, True) == (human.code, "beta is not compared with its node" in human.out)
 
 
-async def test_blobs_of_a_finished_run(world: World, verified: Callable[..., Any]) -> None:
+async def test_blobs_of_a_finished_run(world: World, rollnet: Rollnet) -> None:
     """The stored L1 has the blobs too."""
-    said = await verified(str(await world.down()), "--json")
+    said = await rollnet("verify", str(await world.down()), "--json")
     assert (0, "valid") == (said.code, said.json["verdict"]), said
     assert 0 < said.json["slots"]
 
 
 @pytest.mark.parametrize(("number", "engines"), [(signal.SIGINT, 0), (signal.SIGTERM, 1), (signal.SIGINT, 3)])
 async def test_an_interrupted_verification_leaves_nothing(
-    world: World, module_home: Path, tmp_path: Path, number: signal.Signals, engines: int
+    world: World,
+    module_home: Path,
+    repository: Path,
+    tmp_path: Path,
+    number: signal.Signals,
+    engines: int,
 ) -> None:
     """Ctrl-C (twice, as people do) or SIGTERM before, between and after its engines start: exit 130, no process, no file."""
     run = await world.down()
     mark = {"TMPDIR": str(tmp_path), "ROLLNET_VERIFY_TEST": f"{os.getpid()}-{tmp_path.name}"}
-    async with verifying(module_home, str(run), **mark) as process:
+    async with started(module_home, repository, "verify", str(run), **mark) as process:
 
         async def there() -> bool:
             return bool(list(tmp_path.iterdir())) and len(marked(mark)) > engines
