@@ -34,8 +34,7 @@ from bridge.contracts.addresses import (
 )
 from bridge.contracts.codec import Interface
 from bridge.contracts.op import op_artifact
-from bridge.relayer.withdrawal import Inclusion, Passed, Withdrawal, passed, storage_key
-from bridge.wire import rlp
+from bridge.relayer.withdrawal import Inclusion, Passed, Withdrawal, passed
 from bridge.wire.deposits import (
     DEPOSITED_TOPIC,
     Deposit,
@@ -46,7 +45,6 @@ from bridge.wire.deposits import (
     user_deposit,
 )
 from bridge.wire.keccak import from_hex, keccak256, to_hex
-from bridge.wire.outputs import OutputParts
 from orchestrator.settlement.deployments import deployments
 from orchestrator.settlement.l2 import implementation_of
 from orchestrator.settlement.testing_accounting import (
@@ -58,6 +56,7 @@ from orchestrator.settlement.testing_accounting import (
     sent,
     tokens,
 )
+from orchestrator.settlement.testing_attacks import forged
 from orchestrator.settlement.testing_bridge import INTERVAL, PERIOD_S, finalizing, proving
 from orchestrator.settlement.testing_chains import Refused
 from orchestrator.settlement.testing_scene import (
@@ -75,7 +74,6 @@ T = TypeVar("T")
 WEI = (0, 1, 7, ETHER)
 HALF, MOSTLY = 0.5, 0.7
 SEEDS = (1, 2)
-ZERO = "0x" + "00" * 32
 TIGHT = 250_000
 """Gas of a relayer who is mean: enough to begin, mostly not to end well."""
 PATIENCE_S = PERIOD_S - 30
@@ -515,9 +513,7 @@ class Bridging(RuleBasedStateMachine):
         self.forgeries += 1
         nonce = (1 << 240) + 10**6 + self.forgeries
         withdrawal = Withdrawal(nonce, self.scene.crook.address, "0x" + "c0" * 20, ETHER, 0, b"")
-        path = keccak256(from_hex(storage_key(withdrawal.hash)))
-        leaf = rlp.encode([b"\x20" + path, b"\1"])
-        return withdrawal, Inclusion(OutputParts(ZERO, to_hex(keccak256(leaf)), ZERO), (leaf,))
+        return withdrawal, forged(withdrawal)
 
     # -- the books
 

@@ -3,11 +3,9 @@
 The names X… and INV-… are those of the protocol reference.
 """
 
-from collections.abc import AsyncIterator
 from dataclasses import replace
 
 import pytest
-import pytest_asyncio
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -22,12 +20,11 @@ from bridge.wire.deposits import DEPOSITED_TOPIC, DEPOSITOR, apply_alias, decode
 from bridge.wire.keccak import from_hex, keccak256, to_hex
 from orchestrator.settlement.testing_accounting import BRIDGE, MESSENGER, Message, erc20, ether
 from orchestrator.settlement.testing_chains import Refused
-from orchestrator.settlement.testing_scene import BURN, ETHER, FRIEND, REFUSE, Scene, scene_of_attack
+from orchestrator.settlement.testing_scene import BURN, ETHER, FRIEND, REFUSE, Scene
 from orchestrator.settlement.testing_sides import Call, Receipt, theirs
 from orchestrator.topology.plan import Account
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
-
 NOBODY = "0x" + "00" * 20
 MAX = 2**256 - 1
 MOST_GAS = 20_000_000
@@ -36,22 +33,6 @@ FULL_GAS = 29_000_000
 """Of a transaction that nearly fills a block of L1."""
 INITCODE_LIMIT = 49_152
 """Longest initcode that the EVM takes (EIP-3860), bytes."""
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def stage(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Scene]:
-    """One scene for all tests; each leaves it as it was."""
-    async with scene_of_attack(tmp_path_factory.mktemp("scene")) as found:
-        yield found
-
-
-@pytest_asyncio.fixture(loop_scope="module", autouse=True)
-async def scene(stage: Scene) -> AsyncIterator[Scene]:
-    """The scene; whatever a test did in it, the rollup has exactly what the portal holds for it."""
-    async with stage.bridge.undone():
-        yield stage
-        for rollup in (stage.alpha, stage.beta):
-            assert 0 == (await ether(stage.bridge, rollup)).surplus
 
 
 def depositing(
@@ -84,9 +65,6 @@ async def deposit(scene: Scene, account: Account, call: Call) -> Receipt:
 def statuses(receipts: list[Receipt]) -> list[str]:
     """Of each."""
     return [receipt["status"] for receipt in receipts]
-
-
-# -- once, and exactly
 
 
 async def test_equal_deposits_of_one_block_are_all_executed(scene: Scene) -> None:
@@ -155,9 +133,6 @@ async def test_ether_sent_to_the_portal_is_deposited_for_its_sender(scene: Scene
     assert ["0x1", "0x0"] == statuses(await scene.alpha.follow())
     assert before + ETHER == await scene.alpha.balance(scene.user.address)
     assert (7, 0) == (await scene.alpha.balance(alias), await scene.alpha.balance(scene.on_l1.address))
-
-
-# -- that fail
 
 
 async def failing(scene: Scene) -> dict[str, Call]:
@@ -251,9 +226,6 @@ async def test_any_deposits_of_one_block_are_all_in_it_and_conserve_ether(
         assert [account.address.lower() for account, _ in calls] == [one["from"].lower() for one in receipts]
         found = await ether(stage.bridge, stage.alpha)
         assert (0, 0) == (found.surplus, found.stranded)
-
-
-# -- for another
 
 
 async def test_a_contract_is_not_the_contract_of_its_address_on_the_other_side(scene: Scene) -> None:
@@ -351,9 +323,6 @@ async def test_one_rollups_deposits_are_not_anothers(scene: Scene) -> None:
     await scene.bridge.l1.send(scene.user, depositing(scene, FRIEND, ETHER, mint=ETHER))
     assert [1, 0] == [len(await scene.alpha.follow()), len(await scene.beta.follow())]
     assert (ETHER, 0) == (await scene.alpha.balance(FRIEND), await scene.beta.balance(FRIEND))
-
-
-# -- too many, too large
 
 
 async def test_the_portal_bounds_what_a_deposit_may_ask_for(scene: Scene) -> None:
