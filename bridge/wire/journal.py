@@ -92,9 +92,29 @@ class Journal:
         msg_id: str | None = None,
         leg: int | None = None,
         cause: Sequence[str] = (),
+        at_ns: int | None = None,
         **attrs: Any,
     ) -> str:
-        """Append one event and return its id."""
+        """Append one event and return its id.
+
+        Args:
+            event: the stage, or a node's own event.
+            reserved: an id from :meth:`reserve`.
+            bundle_id: as in :class:`Event`; so are ``msg_id``, ``leg`` and ``cause``.
+            msg_id: hash of the message.
+            leg: index of the leg.
+            cause: ids of the events that had to happen first.
+            at_ns: when it happened, ``time.monotonic_ns()`` of then, for a fact whose name is known only later (a message's
+                hash comes with the receipt of the transaction that sends it); now by default.
+            attrs: details.
+
+        Raises:
+            ValueError: ``at_ns`` lies in the future: what has not happened is no fact.
+        """
+        now_ns, wall_ns = time.monotonic_ns(), time.time_ns()
+        ago_ns = 0 if at_ns is None else now_ns - at_ns
+        if ago_ns < 0:
+            raise ValueError(f"{event} can't be noted {-ago_ns} ns before it happens")
         seq = int((reserved or self.reserve()).rpartition("/")[2])
         record = Event(
             event=event,
@@ -105,8 +125,8 @@ class Journal:
             role=self._role,
             boot=self._boot,
             seq=seq,
-            mono_ns=time.monotonic_ns(),
-            wall_ns=time.time_ns(),
+            mono_ns=now_ns - ago_ns,
+            wall_ns=wall_ns - ago_ns,
             cause=tuple(cause),
             attrs=attrs,
         )

@@ -11,6 +11,7 @@ from orchestrator.report.faults import fault_rows
 from orchestrator.report.latency import LatencyTables
 from orchestrator.report.model import (
     Evidence,
+    GasRow,
     MessageRow,
     NodeRow,
     OutcomeCount,
@@ -21,8 +22,9 @@ from orchestrator.report.model import (
 )
 from orchestrator.report.shares import BlockingTable, ShareTable
 from orchestrator.tracing.analysis import Analysis, analyse
+from orchestrator.tracing.gas import account_gas
 from orchestrator.tracing.mermaid import render_mermaid, render_stage_graph
-from orchestrator.tracing.outcome import Outcome
+from orchestrator.tracing.outcome import WITHOUT_EFFECT, Outcome, possible
 from orchestrator.tracing.stage_graph import StageGraphBuilder
 from orchestrator.tracing.trace import Kind, NodeJournal, TraceSet
 
@@ -58,7 +60,7 @@ def build_report(traces: TraceSet, meta: RunMeta) -> Report:
         spans.append(_span(found))
         if found.end_to_end_ns is not None:
             ended.append((found.end_to_end_ns, found.key))
-        if found.outcome in {Outcome.ABORTED, Outcome.EXPIRED, Outcome.REFUSED}:
+        if found.outcome in WITHOUT_EFFECT:
             aborted.append(found.key)
             reasons[found.verdict.reason or str(found.outcome), found.verdict.failed_rollup] += 1
         if found.outcome is Outcome.PARTIAL or found.alarms:
@@ -76,7 +78,7 @@ def build_report(traces: TraceSet, meta: RunMeta) -> Report:
             OutcomeCount(kind, outcome, outcomes[kind, outcome])
             for kind in Kind
             if any(seen is kind for seen, _ in outcomes)
-            for outcome in Outcome
+            for outcome in possible(kind)
         ),
         latencies=latency.latency_rows(),
         stages=latency.stage_rows(),
@@ -91,6 +93,10 @@ def build_report(traces: TraceSet, meta: RunMeta) -> Report:
         reasons=_reason_rows(reasons),
         violations=_message_rows(traces, violations[:VIOLATIONS_SHOWN]),
         violations_total=len(violations),
+        gas=tuple(
+            GasRow(purpose, payer, count, cost.gas, cost.wei)
+            for purpose, payer, count, cost in account_gas(traces).rows()
+        ),
         nodes=tuple(_node_row(journal) for journal in traces.journals),
         faults=fault_rows(traces, spans),
         evidence=Evidence(

@@ -11,8 +11,17 @@ from orchestrator.tracing.stages import PREDECESSOR
 from orchestrator.tracing.trace import Kind
 
 SUBMITTED = "submitted"
-MEASURED = (Outcome.COMMITTED, Outcome.ABORTED, Outcome.EXPIRED, Outcome.REFUSED)
-"""Outcomes with a latency of their own. A partial bundle never ended as it should: it counts as unfinished."""
+MEASURED = (
+    Outcome.COMMITTED,
+    Outcome.ABORTED,
+    Outcome.EXPIRED,
+    Outcome.REFUSED,
+    Outcome.EXECUTED,
+    Outcome.FINALIZED,
+    Outcome.REFUNDED,
+)
+"""Outcomes with a latency of their own. A partial bundle never ended as it should, and a failed message has not ended yet: they count
+as unfinished."""
 
 
 class LatencyTables:
@@ -51,7 +60,7 @@ class LatencyTables:
         for kind in Kind:
             for outcome in MEASURED:
                 place = kind, outcome
-                open_end = outcome is Outcome.COMMITTED
+                open_end = outcome is (Outcome.EXECUTED if kind is Kind.MESSAGE else Outcome.COMMITTED)
                 responses, services = self._response[place], self._service[place]
                 late = self._scheduled_unfinished[kind] * open_end
                 hanging = self._unfinished[kind] * open_end
@@ -71,6 +80,6 @@ class LatencyTables:
                 kind, str(stage), str(since), summarize(self._stages[kind, stage], self._awaited[kind, stage])
             )
             for kind in Kind
-            for stage, since in PREDECESSOR.items()
+            for stage, since in PREDECESSOR[kind].items()
             if self._stages[kind, stage] or self._awaited[kind, stage]
         )

@@ -21,7 +21,7 @@ def render_markdown(report: Report) -> str:
     seed = "" if meta.seed is None else f", seed {meta.seed}"
     parts = [f"# rollnet report: {cell(meta.name)}{seed}", f"**{cell(report.headline)}**"]
     for table in build_tables(report):
-        drawn = _table(table)
+        drawn = render_table(table)
         parts.append(_folded(table.title, drawn) if table.folded else f"## {cell(table.title)}\n\n{drawn}")
     parts += [_folded(title, f"```mermaid\n{drawing}```") for title, drawing in report.drawings]
     parts.append(f"Run `{cell(meta.run)}` on {cell(meta.host)}. {METHOD}")
@@ -35,7 +35,8 @@ def cell(text: str) -> str:
     return cut.replace("&", "&amp;").replace("<", "&lt;").replace("|", "\\|").replace("`", "'")
 
 
-def _table(table: Table) -> str:
+def render_table(table: Table, data: str = "report.json") -> str:
+    """One table; rows that are left out are in the file of data of this name."""
     lines = [
         "| " + " | ".join(table.columns) + " |",
         "|" + " --- |" * len(table.columns),
@@ -43,7 +44,7 @@ def _table(table: Table) -> str:
     ]
     left = len(table.rows) - ROW_LIMIT
     if left > 0:
-        lines += ["", f"{left:,} more rows are in report.json."]
+        lines += ["", f"{left:,} more rows are in {data}."]
     return "\n".join(lines)
 
 

@@ -6,6 +6,7 @@ percentiles in :mod:`orchestrator.tracing.percentiles`, outcomes in :mod:`orches
 
 from dataclasses import dataclass
 
+from orchestrator.tracing.gas import Purpose
 from orchestrator.tracing.outcome import Outcome
 from orchestrator.tracing.percentiles import Quantile, Summary
 from orchestrator.tracing.trace import Kind
@@ -42,7 +43,7 @@ class LatencyRow:
     since: str
     """``submitted``, or ``intended`` for the response time of an open-loop load."""
     summary: Summary
-    """Messages without an end count as unfinished in the row of the committed ones: they might have been."""
+    """Messages without an end count as unfinished in the row of those committed or executed: they might have been."""
     unmeasured: int
     """Messages with an end whose submission no journal holds."""
 
@@ -59,7 +60,7 @@ class StageRow:
 
 @dataclass(frozen=True, slots=True)
 class ShareRow:
-    """What one edge of the critical paths contributed to the end-to-end time of all committed messages of a kind."""
+    """What one edge of the critical paths contributed to the end-to-end time of all messages of a kind that ended well."""
 
     kind: Kind
     since: str
@@ -118,11 +119,23 @@ class MessageRow:
 
 @dataclass(frozen=True, slots=True)
 class ReasonRow:
-    """How often bundles were aborted for one reason."""
+    """How often messages had no effect for one reason."""
 
     reason: str
     rollup: str | None
     count: int
+
+
+@dataclass(frozen=True, slots=True)
+class GasRow:
+    """What one payer paid on L1 for one purpose."""
+
+    purpose: Purpose
+    payer: str
+    transactions: int
+    gas: int
+    wei: int
+    """Gas and blob gas together."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,7 +187,7 @@ class Report:
 
     meta: RunMeta
     outcomes: tuple[OutcomeCount, ...]
-    """Every kind that occurred, every outcome, zero included."""
+    """Every kind that occurred, every outcome that it can have, zero included."""
     latencies: tuple[LatencyRow, ...]
     stages: tuple[StageRow, ...]
     shares: tuple[ShareRow, ...]
@@ -184,11 +197,13 @@ class Report:
     slowest: tuple[MessageRow, ...]
     """The slowest that ended, any kind."""
     aborted: tuple[MessageRow, ...]
-    """The first that were aborted or expired."""
+    """The first that had no effect: aborted, expired, refused, refunded, or failed so far."""
     reasons: tuple[ReasonRow, ...]
     violations: tuple[MessageRow, ...]
     """Messages that are partial or contradict themselves, the first of them."""
     violations_total: int
+    gas: tuple[GasRow, ...]
+    """By purpose and payer; empty in a run whose journals tell of no payment."""
     nodes: tuple[NodeRow, ...]
     faults: tuple[FaultRow, ...]
     evidence: Evidence
@@ -205,13 +220,19 @@ class Report:
         return sum(row.count for row in self.outcomes)
 
     @property
+    def endings(self) -> tuple[Outcome, ...]:
+        """The outcomes that the kinds of this run can have."""
+        here = {row.outcome for row in self.outcomes}
+        return tuple(outcome for outcome in Outcome if outcome in here)
+
+    @property
     def headline(self) -> str:
         """The one sentence to read first. A run without messages is unknown, not fine."""
         if not self.total:
             return "UNKNOWN: no message is in any journal"
         partial = self.count(Outcome.PARTIAL)
         counts = ", ".join(
-            f"{self.count(outcome):,} {outcome}" for outcome in Outcome if outcome is not Outcome.PARTIAL
+            f"{self.count(outcome):,} {outcome}" for outcome in self.endings if outcome is not Outcome.PARTIAL
         )
         said = f"no partial bundle among {self.total:,} messages: {counts}"
         if partial:

@@ -1,7 +1,8 @@
-"""Where the time of committed messages went: shares of the critical path, and who was waited for."""
+"""Where the time of messages that ended well went: shares of the critical path, and who was waited for."""
 
 from collections import Counter, defaultdict
 
+from bridge.wire.stages import Stage
 from orchestrator.report.model import BlockingRow, ShareRow
 from orchestrator.tracing.analysis import Analysis
 from orchestrator.tracing.critical_path import Segment
@@ -14,16 +15,18 @@ Edge = tuple[str, str, bool]
 BAND_PER_MILLE = (985, 995)
 """The neighbourhood of p99 whose paths explain it: percentiles of stages don't add, means of shares do."""
 
+ENDED_WELL = (Outcome.COMMITTED, Outcome.EXECUTED, Outcome.FINALIZED)
+
 
 class ShareTable:
-    """Sums critical-path segments over committed messages."""
+    """Sums critical-path segments over the messages that ended well."""
 
     def __init__(self) -> None:
         self._paths: defaultdict[Kind, list[tuple[int, tuple[Segment, ...]]]] = defaultdict(list)
 
     def add(self, found: Analysis) -> None:
-        """Count one message, if it was committed and its time is known."""
-        if found.outcome is Outcome.COMMITTED and found.end_to_end_ns is not None:
+        """Count one message, if it ended well and its time is known."""
+        if found.outcome in ENDED_WELL and found.end_to_end_ns is not None:
             self._paths[found.kind].append((found.end_to_end_ns, found.segments))
 
     def rows(self) -> tuple[ShareRow, ...]:
@@ -51,7 +54,7 @@ class BlockingTable:
             BlockingRow(stage, node, len(margins), joins[stage], quantile(sorted(margins), 500))
             for (stage, node), margins in self._margins.items()
         ]
-        return tuple(sorted(rows, key=lambda row: (row.stage != "leg.staged", -row.count, row.node)))
+        return tuple(sorted(rows, key=lambda row: (row.stage == Stage.LEG_EXECUTED, -row.count, row.node)))
 
 
 def _share_rows(kind: Kind, paths: list[tuple[int, tuple[Segment, ...]]]) -> list[ShareRow]:

@@ -3,8 +3,9 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from orchestrator.bridging_terms import ether
 from orchestrator.report.model import MessageRow, Report, ShareRow
-from orchestrator.tracing.outcome import Outcome
+from orchestrator.tracing.outcome import WITHOUT_EFFECT, possible
 from orchestrator.tracing.percentiles import Summary, format_ms
 
 METHOD = (
@@ -38,7 +39,8 @@ def build_tables(report: Report) -> tuple[Table, ...]:
         _blocking(report),
         _messages("Slowest messages", report.slowest),
         _reasons(report),
-        _messages("Aborted and expired messages", report.aborted, total=_not_committed(report), folded=True),
+        _messages("Messages without effect", report.aborted, total=_not_committed(report), folded=True),
+        _gas(report),
         _faults(report),
         _stage_graph(report),
         _nodes(report),
@@ -52,12 +54,15 @@ def _outcomes(report: Report) -> Table:
     rows = [
         (
             str(kind),
-            *(f"{report.count(outcome, kind):,}" for outcome in Outcome),
-            f"{sum(report.count(outcome, kind) for outcome in Outcome):,}",
+            *(
+                f"{report.count(outcome, kind):,}" if outcome in possible(kind) else ""
+                for outcome in report.endings
+            ),
+            f"{sum(report.count(outcome, kind) for outcome in report.endings):,}",
         )
         for kind in kinds
     ]
-    return Table("Outcomes", ("kind", *(str(outcome) for outcome in Outcome), "all"), tuple(rows))
+    return Table("Outcomes", ("kind", *(str(outcome) for outcome in report.endings), "all"), tuple(rows))
 
 
 def _violations(report: Report) -> Table:
@@ -95,7 +100,7 @@ def _shares(report: Report) -> Table:
         for row in report.shares
     ]
     columns = ("kind", "edge", "messages", "share of end to end", "share near p99")
-    return Table("Critical path of committed messages", columns, tuple(rows))
+    return Table("Critical path of messages that ended well", columns, tuple(rows))
 
 
 def _edge(row: ShareRow) -> str:
@@ -141,7 +146,15 @@ def _blame(row: MessageRow) -> str:
 
 def _reasons(report: Report) -> Table:
     rows = [(row.reason, row.rollup or "", f"{row.count:,}") for row in report.reasons]
-    return Table("Why messages were aborted", ("reason", "rollup", "messages"), tuple(rows))
+    return Table("Why messages had no effect", ("reason", "rollup", "messages"), tuple(rows))
+
+
+def _gas(report: Report) -> Table:
+    rows = [
+        (str(row.purpose), row.payer, f"{row.transactions:,}", f"{row.gas:,}", ether(row.wei))
+        for row in report.gas
+    ]
+    return Table("Paid on L1", ("purpose", "payer", "transactions", "gas", "ETH"), tuple(rows))
 
 
 def _faults(report: Report) -> Table:
@@ -190,7 +203,7 @@ def _summary(summary: Summary) -> tuple[str, ...]:
 
 
 def _not_committed(report: Report) -> int:
-    return sum(report.count(outcome) for outcome in (Outcome.ABORTED, Outcome.EXPIRED, Outcome.REFUSED))
+    return sum(report.count(outcome) for outcome in WITHOUT_EFFECT)
 
 
 def _shown(shown: int, total: int) -> str:

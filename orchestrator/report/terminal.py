@@ -5,7 +5,7 @@ from rich.markup import escape
 from rich.table import Table as RichTable
 
 from orchestrator.report.model import Report
-from orchestrator.report.tables import METHOD, build_tables
+from orchestrator.report.tables import METHOD, Table, build_tables
 from orchestrator.tracing.outcome import Outcome
 
 PLAIN_COLUMNS = frozenset(
@@ -22,6 +22,11 @@ PLAIN_COLUMNS = frozenset(
         "role",
         "cause",
         "effect",
+        "purpose",
+        "payer",
+        "until",
+        "because of",
+        "way",
     }
 )
 """Columns of words, set flush left; all others are numbers."""
@@ -41,14 +46,19 @@ def print_report(report: Report, console: Console) -> None:
     console.print(f"[bold]{escape(report.meta.name)}[/]{seed} [dim]({escape(report.meta.run)})[/]")
     console.print(escape(report.headline), style=style)
     for table in build_tables(report):
-        drawn = RichTable(title=escape(table.title), title_justify="left", title_style="bold", pad_edge=False)
-        for column in table.columns:
-            drawn.add_column(column, justify="left" if column in PLAIN_COLUMNS else "right", overflow="fold")
-        shown = table.rows[:FOLDED_ROWS] if table.folded else table.rows
-        for row in shown:
-            drawn.add_row(*(escape(text) for text in row))
-        console.print()
-        console.print(drawn)
-        if len(shown) < len(table.rows):
-            console.print(f"[dim]{len(table.rows) - len(shown):,} more rows are in report.md[/]")
+        print_table(table, console, "report.md")
     console.print(f"\n[dim]{escape(METHOD)} Host: {escape(report.meta.host)}.[/]")
+
+
+def print_table(table: Table, console: Console, page: str) -> None:
+    """Print one table; rows that are left out are in the page of this name."""
+    drawn = RichTable(title=escape(table.title), title_justify="left", title_style="bold", pad_edge=False)
+    for column in table.columns:
+        drawn.add_column(column, justify="left" if column in PLAIN_COLUMNS else "right", overflow="fold")
+    shown = table.rows[:FOLDED_ROWS] if table.folded else table.rows
+    for row in shown:
+        drawn.add_row(*(escape(text) for text in row))
+    console.print()
+    console.print(drawn)
+    if len(shown) < len(table.rows):
+        console.print(f"[dim]{len(table.rows) - len(shown):,} more rows are in {page}[/]")

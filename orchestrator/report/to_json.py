@@ -1,14 +1,14 @@
 """``report.json``: the report for programs, with a schema that only grows.
 
 Fields keep their names and meanings within one version of :data:`SCHEMA`; new ones may appear. Durations are integer
-nanoseconds, shares fractions of 1, unknown is null. A *summary* is ``{n, unfinished, min_ns, max_ns, p50, p90, p99}``,
+nanoseconds, wei are text, shares fractions of 1, unknown is null. A *summary* is ``{n, unfinished, min_ns, max_ns, p50, p90, p99}``,
 where ``n`` counts the finished, and a *quantile* is ``{ns, standing, n}`` with ``standing`` one of ``measured``, ``too-few``,
 ``beyond-drain`` (``ns`` is null unless measured) and ``n`` the samples with the unfinished.
 
 ::
 
     schema, headline, run {name, run, seed, host}, total, violations_total
-    outcomes       {kind: {committed, aborted, expired, partial, unknown}}
+    outcomes       {kind: {committed, aborted, expired, refused, partial, unknown}}, {message: {executed, finalized, refunded, failed, unknown}}
     latencies      [{kind, outcome, since, summary, unmeasured}]
     stages         [{kind, stage, since, summary}]
     critical_path  [{kind, since, until, traced, messages, total_ns, share, share_at_p99}]
@@ -17,6 +17,7 @@ where ``n`` counts the finished, and a *quantile* is ``{ns, standing, n}`` with 
     slowest, aborted, violations
                    [{key, kind, outcome, legs, end_to_end_ns, reason, failed_leg, failed_rollup, waited_for, waited_ns, alarms}]
     reasons        [{reason, rollup, count}]
+    gas            [{purpose, payer, transactions, gas, wei}]
     nodes          [{node, role, boots, restarts, events, lost}]
     faults         [{at_ns, event, node, details, in_flight}]
     evidence       {torn {file: lines}, lost, orphans, skews, worst_skew_ns, repeated}
@@ -77,6 +78,7 @@ def report_to_json(report: Report) -> dict[str, Any]:
         "aborted": [asdict(row) for row in report.aborted],
         "violations": [asdict(row) for row in report.violations],
         "reasons": [asdict(row) for row in report.reasons],
+        "gas": [{**asdict(row), "wei": str(row.wei)} for row in report.gas],
         "nodes": [asdict(row) for row in report.nodes],
         "faults": [asdict(row) for row in report.faults],
         "evidence": {**asdict(report.evidence), "torn": dict(report.evidence.torn)},

@@ -34,8 +34,8 @@ def write_report(run_dir: Path) -> tuple[Report, tuple[Path, Path]]:
         report = build_report(traces, read_meta(run_dir))
     run = RunDirectory(run_dir)
     page, data = run.report, run.report_json
-    _replace(page, render_markdown(report).encode())
-    _replace(
+    replace_file(page, render_markdown(report).encode())
+    replace_file(
         data, orjson.dumps(report_to_json(report), option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
     )
     return report, (page, data)
@@ -90,7 +90,12 @@ def _collector_spared() -> Iterator[None]:
         gc.unfreeze()
 
 
-def _replace(path: Path, content: bytes) -> None:
+def replace_file(path: Path, content: bytes) -> None:
+    """Write a file in one step: a reader sees the old one or the new one.
+
+    Raises:
+        OSError: the directory can't be written.
+    """
     fresh = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         fresh.write_bytes(content)

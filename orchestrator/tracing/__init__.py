@@ -5,7 +5,7 @@
     run directory ─► collect ─► trace        events grouped by message      (collect reads files; all else is pure)
                                   │
                     graph ◄───────┘          causes as a DiGraph, repeats joined, orphans and skew counted
-                      ├─► outcome            committed · aborted · expired · partial · unknown
+                      ├─► outcome            committed · aborted · … · executed · refunded · unknown
                       ├─► stages             time from stage to stage
                       └─► critical_path      who was waited for; sums exactly to the end-to-end time
                             │

@@ -6,8 +6,9 @@ from bridge.wire.journal import Event
 from bridge.wire.stages import Stage
 from orchestrator.tracing.critical_path import INTENDED, Blocking, Segment, blocking, critical_path, segments
 from orchestrator.tracing.graph import MessageGraph, Skew, build_graph
-from orchestrator.tracing.outcome import Outcome, Verdict, judge
-from orchestrator.tracing.stages import StageTime, stage_times, stages_awaited
+from orchestrator.tracing.message_outcome import judge
+from orchestrator.tracing.outcome import Outcome, Verdict
+from orchestrator.tracing.stages import START, StageTime, stage_times, stages_awaited
 from orchestrator.tracing.trace import Kind, Trace
 
 
@@ -20,7 +21,7 @@ class Analysis:
     verdict: Verdict
     built: MessageGraph
     start: Event | None
-    """The ``bundle.submitted`` that counts; None if no journal holds it, then nothing can be measured."""
+    """The ``bundle.submitted`` or ``message.submitted`` that counts; None if no journal holds it, then nothing can be measured."""
     intended_ns: int | None
     """When an open-loop schedule wanted it sent, monotonic nanoseconds."""
     end_to_end_ns: int | None
@@ -48,7 +49,7 @@ def analyse(trace: Trace) -> Analysis:
     """Understand one message: graph → verdict → stage durations → critical path."""
     built = build_graph(trace)
     verdict = judge(trace, built)
-    start = built.first.get((Stage.SUBMITTED, 0))
+    start = built.first.get((START[trace.kind], 0))
     sink = verdict.sink
     intended = _intended(start)
     alarms = list(verdict.alarms)
@@ -82,8 +83,8 @@ def analyse(trace: Trace) -> Analysis:
         intended_ns=intended,
         end_to_end_ns=end_to_end,
         service_ns=service,
-        stage_times=stage_times(built.first, verdict),
-        awaited=stages_awaited(built.first, verdict),
+        stage_times=stage_times(trace.kind, built.first, verdict),
+        awaited=stages_awaited(trace.kind, built.first, verdict),
         path=tuple(path),
         segments=parts,
         blocking=blocking(built),

@@ -17,7 +17,7 @@ from itertools import pairwise
 from bridge.wire.journal import Event
 from bridge.wire.stages import Stage
 from orchestrator.tracing.graph import MessageGraph
-from orchestrator.tracing.trace import event_order
+from orchestrator.tracing.trace import event_order, rollup_of, site
 
 INTENDED = "intended"
 """The pseudo-stage before ``bundle.submitted``: when the schedule wanted the message sent."""
@@ -31,12 +31,12 @@ class Segment:
     until: str
     """Stage names; the time is what it took to get from one to the other."""
     node: str
-    """Where `until` happened."""
+    """Where `until` happened: a node, or the chain on which the relayer saw it."""
     leg: int | None
     duration_ns: int
     """Negative only under clock skew."""
     traced: bool
-    """Whether the journals state this cause."""
+    """Whether the journals state this cause, or the meaning of the stages implies it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +44,7 @@ class Blocking:
     """A join: who let the others wait."""
 
     stage: str
-    """``leg.staged`` (the decision waited) or ``leg.executed`` (the end waited)."""
+    """``leg.staged`` or, over the bridge, ``message.finalized`` (the decision waited for a vote), ``leg.executed`` (the end waited)."""
     node: str
     """The rollup that came last."""
     leg: int | None
@@ -92,14 +92,14 @@ def segments(path: list[Event], start: Event, intended_ns: int | None) -> tuple[
     found = []
     if intended_ns is not None:
         lag = start.mono_ns - intended_ns
-        found.append(Segment(INTENDED, start.event, start.node, None, lag, traced=True))
+        found.append(Segment(INTENDED, start.event, site(start), None, lag, traced=True))
     root = path[0]
     if root is not start:
         gap = root.mono_ns - start.mono_ns
-        found.append(Segment(start.event, root.event, root.node, root.leg, gap, traced=False))
+        found.append(Segment(start.event, root.event, site(root), root.leg, gap, traced=False))
     for cause, effect in pairwise(path):
         spent = effect.mono_ns - cause.mono_ns
-        found.append(Segment(cause.event, effect.event, effect.node, effect.leg, spent, traced=True))
+        found.append(Segment(cause.event, effect.event, site(effect), effect.leg, spent, traced=True))
     return tuple(found)
 
 
@@ -118,12 +118,12 @@ def slacks(built: MessageGraph) -> tuple[Slack, ...]:
 def blocking(built: MessageGraph) -> tuple[Blocking, ...]:
     """The rollups that the decision and the end waited for; nothing where there was no one to wait for."""
     decided = built.first.get((Stage.DECIDED, 0))
-    staged: list[Event] = []
+    votes: list[Event] = []
     if decided is not None:
         causes = [built.events[cause] for cause in built.graph.predecessors(decided.id)]
-        staged = [event for event in causes if event.event == Stage.LEG_STAGED]
+        votes = [event for event in causes if event.event in (Stage.LEG_STAGED, Stage.MESSAGE_FINALIZED)]
     executed = [event for (stage, _), event in built.first.items() if stage == Stage.LEG_EXECUTED]
-    return tuple(block for block in (_last(staged), _last(executed)) if block is not None)
+    return tuple(block for block in (_last(votes), _last(executed)) if block is not None)
 
 
 def _last(events: list[Event]) -> Blocking | None:
@@ -131,4 +131,4 @@ def _last(events: list[Event]) -> Blocking | None:
         return None
     events.sort(key=event_order)
     runner_up, last = events[-2:]
-    return Blocking(last.event, last.node, last.leg, last.mono_ns - runner_up.mono_ns)
+    return Blocking(last.event, rollup_of(last), last.leg, last.mono_ns - runner_up.mono_ns)

@@ -1,11 +1,12 @@
 """One message as a graph: nodes are event ids, edges are the causes that the journals state.
 
-Nothing is inferred from timestamps. A cause that no journal of the message holds is listed as missing, an effect
+Nothing is inferred from timestamps. Where a client tells a chain, no event id can travel along: what was sent is then the cause of
+what was seen, by the meaning of the stages (:data:`IMPLIED`), unless a journal states another. A cause that no journal of the message holds is listed as missing, an effect
 that is older than its cause is listed as skew; neither is repaired, because a repaired trace proves nothing.
 
 **Repeats.** After a crash a node tells again what it decided or executed. The earliest event of one (stage, leg) counts;
 a repeat is no node of the graph, and what it caused is joined to the first telling, so the path through a
-crash keeps its whole length. ``bundle.sequenced`` and ``leg.staged`` happen once per attempt and are never repeats.
+crash keeps its whole length. ``bundle.sequenced``, ``leg.staged`` and ``message.failed`` happen once per attempt and are never repeats.
 """
 
 from collections.abc import Mapping
@@ -14,12 +15,20 @@ from dataclasses import dataclass
 import networkx as nx
 
 from bridge.wire.journal import Event
-from bridge.wire.stages import Stage
-from orchestrator.tracing.trace import Trace
+from bridge.wire.stages import MESSAGE_STAGES, Stage
+from orchestrator.tracing.trace import Kind, Trace
 
-LEG_STAGES: frozenset[str] = frozenset({Stage.LEG_STAGED, Stage.LEG_EXECUTED, Stage.LEG_REVERTED})
-"""Stages that each leg reaches on its own."""
-ONCE_STAGES: frozenset[str] = frozenset(Stage) - {Stage.SEQUENCED, Stage.LEG_STAGED}
+LEG_STAGES: frozenset[str] = frozenset(
+    {Stage.LEG_STAGED, Stage.LEG_EXECUTED, Stage.LEG_REVERTED, *MESSAGE_STAGES}
+)
+"""Stages that each leg reaches on its own; over the bridge its vote's stages too."""
+IMPLIED: Mapping[tuple[Kind, str], Stage] = {
+    (Kind.MESSAGE, Stage.MESSAGE_SENT): Stage.MESSAGE_SUBMITTED,
+    (Kind.BRIDGED, Stage.ADMITTED): Stage.SUBMITTED,
+    (Kind.BRIDGED, Stage.MESSAGE_SENT): Stage.LEG_STAGED,
+}
+"""By kind and stage: what caused it, the same leg's, where its journal states nothing."""
+ONCE_STAGES: frozenset[str] = frozenset(Stage) - {Stage.SEQUENCED, Stage.LEG_STAGED, Stage.MESSAGE_FAILED}
 """Stages that can only be told again, not happen again; the others come once per round or slot, and a node's
 own events about a message as often as they like."""
 
@@ -63,7 +72,7 @@ def build_graph(trace: Trace) -> MessageGraph:
     repeated: list[Event] = []
     for event in trace.events:
         stage, identity = event.event, event.id
-        place = (stage, event.leg or 0) if stage in LEG_STAGES else (stage, 0)
+        place = _place(event)
         earliest = first.setdefault(place, event)
         if earliest is not event and stage in ONCE_STAGES:
             told_by[identity] = earliest.id
@@ -72,7 +81,7 @@ def build_graph(trace: Trace) -> MessageGraph:
             events[identity] = event
     edges, orphans, skews = [], [], []
     for identity, event in events.items():
-        for stated in event.cause:
+        for stated in event.cause or _implied(trace.kind, event, first):
             cause = told_by.get(stated, stated)
             if cause not in events:
                 orphans.append((identity, stated))
@@ -86,3 +95,15 @@ def build_graph(trace: Trace) -> MessageGraph:
         graph.add_node(identity, stage=event.event, node=event.node, leg=event.leg, mono_ns=event.mono_ns)
     graph.add_edges_from(edges)
     return MessageGraph(graph, events, first, tuple(repeated), tuple(orphans), tuple(skews))
+
+
+def _place(event: Event) -> StageLeg:
+    return event.event, (event.leg or 0) if event.event in LEG_STAGES else 0
+
+
+def _implied(kind: Kind, event: Event, first: Mapping[StageLeg, Event]) -> tuple[str, ...]:
+    stage = IMPLIED.get((kind, event.event))
+    if stage is None:
+        return ()
+    sent = first.get((stage, (event.leg or 0) if stage in LEG_STAGES else 0))
+    return () if sent is None else (sent.id,)

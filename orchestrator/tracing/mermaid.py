@@ -10,7 +10,7 @@ from bridge.wire.journal import Event
 from orchestrator.tracing.analysis import Analysis, analyse
 from orchestrator.tracing.outcome import Outcome
 from orchestrator.tracing.percentiles import Summary, format_ms
-from orchestrator.tracing.trace import Trace
+from orchestrator.tracing.trace import Trace, site
 
 TEXT_LIMIT = 50_000
 """Characters that Mermaid accepts (``maxTextSize``)."""
@@ -24,6 +24,8 @@ RESERVED = 400
 
 def render_mermaid(trace: Trace) -> str:
     """One message as a ``sequenceDiagram``: a lifeline per node, an arrow per cause that crosses nodes.
+
+    What the relayer tells stands on the lifeline of the chain where it saw it.
 
     Solid arrows are the causes that arrived last, dashed ones had slack; ``★`` marks the critical path. Times count
     from the submission.
@@ -82,16 +84,16 @@ def _draw(analysis: Analysis, identity: str, event: Event, lanes: dict[str, str]
     drawing = []
     for arrived, cause in causes:
         source = built.events[cause]
-        if source.node == event.node:
+        if site(source) == site(event):
             continue
-        here, there = _lane(lanes, source.node), _lane(lanes, event.node)
+        here, there = _lane(lanes, site(source)), _lane(lanes, site(event))
         if last == (arrived, cause):
             drawing.append(f"    {here}->>{there}: {label}")
         else:
             slack = format_ms(last[0] - arrived) if last else ""
             drawing.append(f"    {here}-->>{there}: {plain(f'{source.event} slack {slack}')}")
-    if last is None or built.events[last[1]].node == event.node:
-        drawing.append(f"    Note over {_lane(lanes, event.node)}: {label}")
+    if last is None or site(built.events[last[1]]) == site(event):
+        drawing.append(f"    Note over {_lane(lanes, site(event))}: {label}")
     return drawing
 
 

@@ -6,9 +6,15 @@ aborted    the decision was abort (or every leg was reverted) and no leg was exe
 expired    its time ran out before a decision
 refused    the sequencer did not acknowledge it: nothing was promised
 partial    **atomicity is broken**: some legs were executed and others reverted, or legs contradict the decision
+executed   a message's call succeeded on the rollup that it went to
+finalized  a withdrawal that carries nothing else was passed on by L1's portal
+refunded   a message expired, and its sender has the value back
+failed     a message's call failed, so far: it may be tried again while it is valid, or refunded after
 unknown    none of these yet: in flight, or the run ended before it did
 ========== =====================================================================================================
 
+A strategy over the bridge is judged as a bundle is; the last four are for messages, judged in
+:mod:`orchestrator.tracing.message_outcome`.
 Which legs there are is known from the ``legs`` attribute of the early stages, if stated, and from the highest leg index seen:
 indices count from 0 without gaps, so a bundle whose leg 2 was staged has at least three legs.
 """
@@ -34,7 +40,32 @@ class Outcome(StrEnum):
     EXPIRED = "expired"
     REFUSED = "refused"
     PARTIAL = "partial"
+    EXECUTED = "executed"
+    FINALIZED = "finalized"
+    REFUNDED = "refunded"
+    FAILED = "failed"
     UNKNOWN = "unknown"
+
+
+OF_BUNDLES = (
+    Outcome.COMMITTED,
+    Outcome.ABORTED,
+    Outcome.EXPIRED,
+    Outcome.REFUSED,
+    Outcome.PARTIAL,
+    Outcome.UNKNOWN,
+)
+"""How bundles, strategies over the bridge, and single transactions can end."""
+OF_MESSAGES = (Outcome.EXECUTED, Outcome.FINALIZED, Outcome.REFUNDED, Outcome.FAILED, Outcome.UNKNOWN)
+"""How messages can end."""
+
+WITHOUT_EFFECT = (Outcome.ABORTED, Outcome.EXPIRED, Outcome.REFUSED, Outcome.REFUNDED, Outcome.FAILED)
+"""Outcomes that leave everything as it was."""
+
+
+def possible(kind: Kind) -> tuple[Outcome, ...]:
+    """How messages of a kind can end."""
+    return OF_MESSAGES if kind is Kind.MESSAGE else OF_BUNDLES
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +78,7 @@ class Verdict:
     sink: Event | None
     """The event that ended it; None while unknown."""
     reason: str | None
-    """Why it was aborted, as the sequencer said."""
+    """Why it was aborted, as the sequencer or the relayer said; of a message, why its call failed."""
     failed_leg: int | None
     failed_rollup: str | None
     """Where the abort came from."""
@@ -55,8 +86,8 @@ class Verdict:
     """Contradictions between events, one sentence each; any of them is a bug in a node or a lost journal."""
 
 
-def judge(trace: Trace, built: MessageGraph) -> Verdict:
-    """Judge one message; pure."""
+def judge_bundle(trace: Trace, built: MessageGraph) -> Verdict:
+    """Judge a bundle, a strategy over the bridge or a single transaction; pure."""
     executed = _by_leg(built.first, Stage.LEG_EXECUTED)
     reverted = _by_leg(built.first, Stage.LEG_REVERTED)
     decided = built.first.get((Stage.DECIDED, 0))
@@ -66,7 +97,7 @@ def judge(trace: Trace, built: MessageGraph) -> Verdict:
     alarms = [*_contradictions(trace, executed, reverted, decisions, expired), *_executed_again(built)]
 
     outcome, sink = Outcome.UNKNOWN, None
-    if trace.kind is Kind.BUNDLE and _is_partial(executed, reverted, decisions, expired):
+    if trace.kind.has_legs and _is_partial(executed, reverted, decisions, expired):
         outcome, sink = (
             Outcome.PARTIAL,
             _latest(executed | {-1 - leg: event for leg, event in reverted.items()}),
@@ -137,7 +168,7 @@ def _contradictions(
         found.append("both commit and abort were decided")
     if executed and ABORT in decisions:
         found.append(f"legs {_listed(executed)} executed although abort was decided")
-    if reverted and COMMIT in decisions and trace.kind is Kind.BUNDLE:
+    if reverted and COMMIT in decisions and trace.kind.has_legs:
         found.append(f"legs {_listed(reverted)} reverted although commit was decided")
     if expired is not None and (executed or COMMIT in decisions):
         found.append("expired although it was committed")

@@ -10,7 +10,7 @@ from orchestrator.tracing.analysis import Analysis, analyse
 from orchestrator.tracing.critical_path import slacks
 from orchestrator.tracing.outcome import Outcome
 from orchestrator.tracing.percentiles import format_ms
-from orchestrator.tracing.trace import Trace
+from orchestrator.tracing.trace import Kind, Trace, site
 
 SCHEMA = "rollnet.trace/1"
 """Name and version of what :func:`trace_to_json` returns; the number grows when a field changes its meaning."""
@@ -20,6 +20,10 @@ COLOURS = {
     Outcome.EXPIRED: "yellow",
     Outcome.REFUSED: "yellow",
     Outcome.PARTIAL: "bold red",
+    Outcome.EXECUTED: "green",
+    Outcome.FINALIZED: "green",
+    Outcome.REFUNDED: "yellow",
+    Outcome.FAILED: "yellow",
     Outcome.UNKNOWN: "magenta",
 }
 SHOWN_ATTRS = (
@@ -32,6 +36,12 @@ SHOWN_ATTRS = (
     "block",
     "superbatch",
     "l1_block",
+    "vote",
+    "amount",
+    "output",
+    "success",
+    "by",
+    "gas",
     "recovered",
 )
 """Attributes worth a place in a tree's line, in this order."""
@@ -66,7 +76,7 @@ def render_tree(trace: Trace) -> Tree:
         leg = "" if event.leg is None else f" leg {event.leg}"
         line = (
             f"{mark} {format_ms(event.mono_ns - origin):>9}{since}  [bold]{escape(event.event)}[/]{leg}"
-            f" [cyan]{escape(event.node)}[/] {escape(_details(event))}{joined}{lost}"
+            f" [cyan]{escape(site(event))}[/] {escape(_details(event))}{joined}{lost}"
         )
         branches[identity] = (tree if last is None else branches.get(last, tree)).add(line)
     return tree
@@ -147,7 +157,7 @@ def warnings(analysis: Analysis) -> list[str]:
 def _heading(trace: Trace, analysis: Analysis) -> str:
     verdict = analysis.verdict
     took = "" if analysis.end_to_end_ns is None else f" in {format_ms(analysis.end_to_end_ns)}"
-    legs = f", {verdict.legs} leg{'s' * (verdict.legs != 1)}"
+    legs = "" if trace.kind is Kind.MESSAGE else f", {verdict.legs} leg{'s' * (verdict.legs != 1)}"
     blame = [
         f"leg {verdict.failed_leg}" if verdict.failed_leg is not None else "",
         f"on {verdict.failed_rollup}" if verdict.failed_rollup else "",
@@ -187,8 +197,9 @@ def _causes_first(analysis: Analysis) -> list[str]:
 
 
 def _details(event: Event) -> str:
+    shown = {name: event.attrs[name] for name in SHOWN_ATTRS if event.attrs.get(name) is not None}
     return " ".join(
-        f"{name}={event.attrs[name]}" for name in SHOWN_ATTRS if event.attrs.get(name) is not None
+        f"{name}={value}" for name, value in shown.items() if value is not True and value != site(event)
     )
 
 

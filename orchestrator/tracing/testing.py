@@ -27,6 +27,7 @@ ROLES = {
     "sequencer": "sequencer",
     "l1": "l1",
     "maker": "maker",
+    "relayer": "relayer",
     "orchestrator": "orchestrator",
 }
 """Roles by node name; every other name is a rollup."""

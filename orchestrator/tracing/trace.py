@@ -1,7 +1,7 @@
 """The values that the rest of the package works on: events grouped by message, and what was lost on the way.
 
-A *message* is an atomic bundle (its key is the bundle hash) or a single transaction (its key is the transaction
-hash). Events with neither belong to a node, not to a message.
+A *message* is whatever has a way to go and an end: see :class:`Kind`. Its key is the ``bundle_id`` of its events, or their
+``msg_id`` if they have none. Events with neither belong to a node, not to a message.
 """
 
 from collections.abc import Iterable, Mapping
@@ -9,17 +9,52 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from bridge.wire.journal import Event
+from bridge.wire.stages import Stage
+from orchestrator.topology.names import L1
 from orchestrator.tracing.errors import AmbiguousMessageError, UnknownMessageError
 
 SHOWN_CANDIDATES = 5
 """How many hashes an error lists."""
+MESSAGE_PREFIX = "message."
+"""How every event about a message over the L1 bridge begins, the stages and the relayer's own such as ``message.retried``."""
+OVER_THE_BRIDGE = "bridge"
+"""Value of ``execution`` in the ``bundle.submitted`` of a strategy over the L1 bridge."""
+OBSERVER = "relayer"
+"""Role of the node that sees all chains, and tells of each what it saw there."""
+WALLET_ATTRS = ("tx", "l2_tx", "withdrawal")
+"""Attributes by which a user may know a message: transactions of its, and its withdrawal."""
+
+_ON_L1: frozenset[str] = frozenset(
+    {
+        Stage.ADMITTED,
+        Stage.DECIDED,
+        Stage.MESSAGE_BATCHED,
+        Stage.MESSAGE_PROPOSED,
+        Stage.MESSAGE_PROVEN,
+        Stage.MESSAGE_FINALIZED,
+        Stage.MESSAGE_DEPOSITED,
+    }
+)
+"""Stages that the observer sees on L1; the others it sees on a rollup."""
 
 
 class Kind(StrEnum):
     """What a message is."""
 
     BUNDLE = "bundle"
+    """An atomic bundle of one sequencer; its key is the bundle hash."""
+    BRIDGED = "bridged"
+    """A strategy over the L1 bridge, a bundle by escrow two-phase commit; its key is the strategy's id on L1. Its votes are messages
+    whose stages it holds, each with the leg that votes. A kind of its own, because its times and those of a bundle are no one sample."""
+    MESSAGE = "message"
+    """From rollup to rollup over L1 (its key is the message's hash), or a withdrawal that carries nothing else (the withdrawal's hash)."""
     TRANSACTION = "transaction"
+    """A single transaction; its key is the transaction hash."""
+
+    @property
+    def has_legs(self) -> bool:
+        """Whether it is to happen on several rollups or nowhere."""
+        return self in (Kind.BUNDLE, Kind.BRIDGED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +62,7 @@ class Trace:
     """Everything the journals say about one message."""
 
     key: str
-    """Bundle hash or transaction hash, 0x-hex."""
+    """0x-hex; what it is the hash of says :class:`Kind`."""
     kind: Kind
     events: tuple[Event, ...]
     """Ordered by ``(mono_ns, node, boot, seq)``, each id once, so that the order of the files does not matter."""
@@ -65,6 +100,19 @@ def event_order(event: Event) -> tuple[int, str, str, int]:
     return event.mono_ns, event.node, event.boot, event.seq
 
 
+def site(event: Event) -> str:
+    """Where it happened: the chain that an observer tells of, else the node that tells it."""
+    if event.role != OBSERVER:
+        return event.node
+    return L1 if event.event in _ON_L1 else rollup_of(event)
+
+
+def rollup_of(event: Event) -> str:
+    """The rollup that it is about: the one that an observer names, else the node that tells it."""
+    rollup = event.attrs.get("rollup") if event.role == OBSERVER else None
+    return rollup if isinstance(rollup, str) else event.node
+
+
 def group_events(events: Iterable[Event], torn: Mapping[str, int] | None = None) -> TraceSet:
     """Group events by message; pure, and independent of the order in which the events come.
 
@@ -72,14 +120,19 @@ def group_events(events: Iterable[Event], torn: Mapping[str, int] | None = None)
     """
     by_message: dict[str, list[Event]] = {}
     bundles: set[str] = set()
+    carried: set[str] = set()
     loose: list[Event] = []
     census: dict[str, _Census] = {}
     for event in events:
         if event.bundle_id is not None:
             key = event.bundle_id
             bundles.add(key)
+            if _is_over_the_bridge(event):
+                carried.add(key)
         elif event.msg_id is not None:
             key = event.msg_id
+            if event.event.startswith(MESSAGE_PREFIX):
+                carried.add(key)
         else:
             loose.append(event)
             key = None
@@ -93,7 +146,7 @@ def group_events(events: Iterable[Event], torn: Mapping[str, int] | None = None)
         except KeyError:
             census[event.node] = _Census(event)
     traces = [
-        Trace(key, Kind.BUNDLE if key in bundles else Kind.TRANSACTION, _ordered(found))
+        Trace(key, _KINDS[key in bundles, key in carried], _ordered(found))
         for key, found in by_message.items()
     ]
     traces.sort(key=lambda trace: (trace.events[0].mono_ns, trace.key))
@@ -108,8 +161,8 @@ def group_events(events: Iterable[Event], torn: Mapping[str, int] | None = None)
 def find_trace(traces: TraceSet, wanted: str) -> Trace:
     """The message with this hash, or with the only hash that starts so; ``0x`` and upper case are optional.
 
-    A hash that is no message's key is also looked up among the legs' transaction hashes, because that is what a
-    wallet shows.
+    A hash that is no message's key is also looked up among the transactions of the messages, their votes and their
+    withdrawals, because that is what a wallet shows.
 
     Raises:
         UnknownMessageError: nothing fits.
@@ -164,6 +217,22 @@ class _Census:
         )
 
 
+_KINDS = {
+    (True, False): Kind.BUNDLE,
+    (True, True): Kind.BRIDGED,
+    (False, True): Kind.MESSAGE,
+    (False, False): Kind.TRANSACTION,
+}
+"""By whether it is a bundle, and whether L1 carries it."""
+
+
+def _is_over_the_bridge(event: Event) -> bool:
+    """Whether only a strategy over the bridge has such an event: its submission, or the message that carries a vote."""
+    if event.msg_id is not None and event.event.startswith(MESSAGE_PREFIX):
+        return True
+    return event.event == Stage.SUBMITTED and event.attrs.get("execution") == OVER_THE_BRIDGE
+
+
 def _ordered(events: list[Event]) -> tuple[Event, ...]:
     events.sort(key=event_order)
     once = events[:1]
@@ -178,6 +247,6 @@ def _mentions(trace: Trace, prefix: str) -> bool:
     return any(
         str(found).lower().startswith(prefix)
         for event in trace.events
-        for found in (event.msg_id, event.attrs.get("tx"))
+        for found in (event.msg_id, *map(event.attrs.get, WALLET_ATTRS))
         if found is not None
     )
