@@ -6,7 +6,8 @@ write-ahead log, and only when that is on disk is the hash returned. The same it
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 
 from bridge.wire.bundle import decode_bundle
 from bridge.wire.deposits import ATTRIBUTES_GAS
@@ -39,6 +40,15 @@ NONCE_WINDOW = 64
 
 Builder = Callable[[str], Item]
 """Makes the item once the journal event of its admission is known."""
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What a rollup's node said of an account."""
+
+    nonce: int
+    balance: int
+    """Wei."""
 
 
 class Admission:
@@ -141,13 +151,13 @@ class Admission:
         submitted = cause or self._journal.emit(Stage.SUBMITTED, legs=len(legs), **key)
         try:
             self._check_alone(legs, is_bundle=kind == "bundle")
-            balances = await self._accounts(legs)
+            accounts = await self._accounts(legs)
             # no await from here to the reservation: what is checked is what is reserved
             if len(self._mempool) + self._reserved >= self._limit:
                 raise RpcError(
                     LIMIT_EXCEEDED, f"txpool is full: {self._limit} items wait; try again after the next slot"
                 )
-            self._check_account(legs, balances)
+            self._check_account(legs, accounts)
         except RpcError as exc:
             if cause is None:  # our own clients say so themselves
                 self._journal.emit(Stage.REFUSED, cause=(submitted,), reason=exc.message, **key)
@@ -213,14 +223,15 @@ class Admission:
                     SERVER_ERROR, f"exceeds block gas limit: {needed} > {room} on {self._rollups[chain].name}"
                 )
 
-    def _check_account(self, legs: Sequence[Transaction], balances: dict[Account, int]) -> None:
+    def _check_account(self, legs: Sequence[Transaction], accounts: Mapping[Account, Told]) -> None:
         costs: dict[Account, int] = {}
         expected: dict[Account, int] = {}
         for leg in legs:
             account = (leg.chain_id, leg.sender)
             where = f"{to_hex(leg.sender)} on {self._rollups[leg.chain_id].name}"
-            decided = self._mempool.next_nonce[account]
-            pending = expected.get(account, self._mempool.pending_nonce(account))
+            told = accounts[account]
+            decided = max(told.nonce, self._mempool.next_nonce.get(account, 0))
+            pending = expected.get(account, max(told.nonce, self._mempool.pending_nonce(account)))
             if leg.nonce < decided:
                 raise RpcError(
                     SERVER_ERROR, f"nonce too low: next nonce {decided}, tx nonce {leg.nonce} ({where})"
@@ -239,32 +250,35 @@ class Admission:
             if account not in costs:
                 costs[account] = self._mempool.pending_cost(account)
             costs[account] += leg.cost
-            if costs[account] > balances[account]:
+            if costs[account] > told.balance:
                 raise RpcError(
                     SERVER_ERROR,
-                    f"insufficient funds for gas * price + value: have {balances[account]} want {costs[account]} ({where})",
+                    f"insufficient funds for gas * price + value: have {told.balance} want {costs[account]} ({where})",
                 )
 
-    async def _accounts(self, legs: Sequence[Transaction]) -> dict[Account, int]:
-        """Balances at the heads; nonces are remembered as they are learned."""
+    async def _accounts(self, legs: Sequence[Transaction]) -> dict[Account, Told]:
+        """Nonces and balances at the heads; nonces are remembered as they are learned.
+
+        Not so those of a rollup that takes no part just now: its node may still hold blocks that the log took back, and
+        a nonce that is counted too high is waited for in vain.
+        """
         senders: dict[int, dict[bytes, None]] = {}
         for leg in legs:
             senders.setdefault(leg.chain_id, {})[leg.sender] = None
         async with asyncio.TaskGroup() as group:
-            asked = {
-                chain: group.create_task(self._ask(chain, list(found))) for chain, found in senders.items()
-            }
-        balances: dict[Account, int] = {}
+            asked = {chain: group.create_task(self._ask(chain, list(own))) for chain, own in senders.items()}
+        found: dict[Account, Told] = {}
         for chain, task in asked.items():
             answers = task.result()
             if isinstance(answers, RollupDown):
                 raise RpcError(RESOURCE_UNAVAILABLE, f"{answers}; nothing was acknowledged, try again")
             for sender, (nonce, balance) in zip(senders[chain], answers, strict=True):
                 account = (chain, sender)
-                known = self._mempool.next_nonce.get(account, 0)
-                self._mempool.next_nonce[account] = max(known, int(nonce, 16))
-                balances[account] = int(balance, 16)
-        return balances
+                found[account] = Told(int(nonce, 16), int(balance, 16))
+                if self._rollups[chain].up:
+                    known = self._mempool.next_nonce.get(account, 0)
+                    self._mempool.next_nonce[account] = max(known, found[account].nonce)
+        return found
 
     async def _ask(self, chain: int, senders: Sequence[bytes]) -> list[list[str]] | RollupDown:
         try:

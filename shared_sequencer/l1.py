@@ -8,7 +8,7 @@
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -30,7 +30,7 @@ from bridge.wire.keccak import from_hex
 from bridge.wire.l1 import L1Block, L1Changes, Rewound
 from bridge.wire.slot import Payload, slot_hash
 from shared_sequencer.errors import CutNeeded, WalDamaged
-from shared_sequencer.slot_log import FORCED, Cut, SlotLog
+from shared_sequencer.slot_log import FORCED, Cut, Restore, SlotLog
 from shared_sequencer.wal import WriteAheadLog
 
 L1_PATIENCE = 0.2
@@ -53,6 +53,8 @@ class L1View:
     listeners: list[Callable[[], Awaitable[None]]] = field(default_factory=list)
     over: bool = False
     """The log was cut: nothing may follow in this life."""
+    forced: list[ForcedBlock] = field(default_factory=list)
+    """Blocks that L1 forces, as far as it was read."""
 
     @property
     def ready(self) -> bool:
@@ -110,6 +112,7 @@ class L1View:
                 if isinstance(change, Rewound):
                     log.warning("l1.reorganised", head=change.number, was=self.derivation.l1_head)
                     self.derivation.rewind(change.number)
+                    self.forced = [block for block in self.forced if block.l1_block <= change.number]
                 else:
                     events = self.derivation.add(change)
                     if events or change.info.number <= self._used():
@@ -123,8 +126,11 @@ class L1View:
 
     async def _heed(self, block: L1Block, events: tuple[Event, ...]) -> None:
         await self._cut(lost_origin(self.slots, block))
-        for event in events:
+        for index, event in enumerate(events):
             await self._cut(contradiction(self.slots, event))
+            await self._restore(restoration(self.slots, self.forced, events[index:]))
+            if isinstance(event, ForcedBlock):
+                self.forced.append(event)
             if isinstance(event, Ignored):
                 log.warning("superbatch.ignored", l1_tx=event.l1_tx, reason=event.reason)
             elif isinstance(event, ForcedBlock) and not _known(self.slots, event):
@@ -142,6 +148,17 @@ class L1View:
             [{"kind": "cut", "slots": cut.slots, "forced": cut.forced, "reason": cut.reason}]
         )
         raise CutNeeded(cut.reason)
+
+    async def _restore(self, restore: Restore | None) -> None:
+        if restore is None:
+            return
+        count = len(restore.restored)
+        dropped = len(self.slots.slots) - restore.slots
+        log.error("log.restored", slots=restore.slots, restored=count, dropped=dropped, reason=restore.reason)
+        self.over = True
+        record = {"slots": restore.slots, "forced": restore.forced, "restored": restore.restored}
+        await self.wal.append([{"kind": "restore", **record, "reason": restore.reason}])
+        raise CutNeeded(restore.reason)
 
 
 async def _head(client: Client) -> int:
@@ -172,19 +189,7 @@ def lost_origin(slots: SlotLog, block: L1Block) -> Cut | None:
 
 
 def contradiction(slots: SlotLog, event: Event) -> Cut | None:
-    """The cut that what L1 says asks for.
-
-    Raises:
-        WalDamaged: L1 holds slots that this log does not have: it is not this sequencer's log.
-    """
-    if isinstance(event, DerivedSlot):
-        slot = event.slot
-        if slot.number >= len(slots.slots) or slot_hash(slots.slots[slot.number]) != slot_hash(slot):
-            raise WalDamaged(
-                f"L1 holds slot {slot.number} (superbatch {event.superbatch}), which this log does not have:"
-                " it is older than what was published"
-            )
-        return None
+    """The cut that what L1 forces asks for."""
     if not isinstance(event, ForcedBlock) or _known(slots, event):
         return None
     numbers = slots.by_chain.get(event.chain_id, [])
@@ -200,6 +205,46 @@ def contradiction(slots: SlotLog, event: Event) -> Cut | None:
         )
         return Cut(slots.forced[index][0], index, reason)
     return Cut(place, sum(1 for before, _ in slots.forced if before <= place), reason)
+
+
+def restoration(slots: SlotLog, forced: Sequence[ForcedBlock], events: Sequence[Event]) -> Restore | None:
+    """The slots to bring back, if L1 holds one that was cut from the log.
+
+    Args:
+        slots: the log.
+        forced: what L1 has forced before.
+        events: what L1 says next; the first decides, those behind it come back with it.
+
+    Raises:
+        WalDamaged: L1 holds a slot that this log never had: it is not this sequencer's log.
+    """
+    first = events[0]
+    if not isinstance(first, DerivedSlot) or _holds(slots, first):
+        return None
+    restored = []
+    for event in events:
+        slot = slots.taken_back.get(slot_hash(event.slot)) if isinstance(event, DerivedSlot) else None
+        if slot is None:
+            break
+        restored.append(slot)
+    if not restored:
+        raise WalDamaged(
+            f"L1 holds slot {first.slot.number} (superbatch {first.superbatch}), which this log does not have:"
+            " it is older than what was published"
+        )
+    still = {(block.chain_id, block.number): block.payload for block in forced}
+    kept = tuple(
+        place
+        for place, (_, block) in enumerate(slots.forced)
+        if still.get((block.chain_id, block.number)) == block.payload
+    )
+    reason = f"L1 holds superbatch {first.superbatch} after all"
+    return Restore(first.slot.number, kept, tuple(restored), reason)
+
+
+def _holds(slots: SlotLog, event: DerivedSlot) -> bool:
+    number = event.slot.number
+    return number < len(slots.slots) and slot_hash(slots.slots[number]) == slot_hash(event.slot)
 
 
 def deposit_gas(payload: Payload) -> int:

@@ -10,7 +10,7 @@ from shared_sequencer.l1 import forced_from_record
 from shared_sequencer.mempool import End, Item, Mempool
 from shared_sequencer.publisher import SignedSuperbatch, chain_of
 from shared_sequencer.sequencer import count_deposits, record_ends
-from shared_sequencer.slot_log import Cut, SlotLog
+from shared_sequencer.slot_log import Cut, Restore, SlotLog
 
 
 @dataclass(slots=True)
@@ -74,14 +74,33 @@ def _forced(found: Recovered, record: Any) -> None:
 
 
 def _cut(found: Recovered, record: Any) -> None:
-    """Slots count no more: their items wait again, in their old order."""
+    """Slots count no more."""
     cut = Cut(record["slots"], record["forced"], record["reason"])
-    gone = {slot.number for slot in found.slots.cut(cut)}
-    for end in [end for end in found.mempool.ended.values() if end.slot in gone]:
+    _take_back(found, found.slots.cut(cut), cut.slots)
+
+
+def _restore(found: Recovered, record: Any) -> None:
+    """Slots that were cut count again, instead of those that were decided in their place; whatever became of their items since."""
+    slots = tuple(map(Slot.from_json, record["restored"]))
+    restore = Restore(record["slots"], tuple(record["forced"]), slots, record["reason"])
+    _take_back(found, found.slots.restore(restore), restore.slots)
+    for slot in slots:
+        for decision in slot.decisions:
+            end = found.mempool.ended.get(decision.id)
+            if end is not None:  # its deadline passed while it waited again
+                found.mempool.take_back(end.item)
+        found.slots.add(slot)
+        record_ends(found.mempool, slot)
+
+
+def _take_back(found: Recovered, gone: Iterable[Slot], kept: int) -> None:
+    """Items of slots that count no more wait again, in their old order; superbatches that hold such slots are none."""
+    numbers = {slot.number for slot in gone}
+    for end in [end for end in found.mempool.ended.values() if end.slot in numbers]:
         found.mempool.take_back(end.item)
     found.mempool.settle_order(found.admitted)
     _count_nonces_again(found)
-    found.superbatches = [superbatch for superbatch in found.superbatches if superbatch.last < cut.slots]
+    found.superbatches = [superbatch for superbatch in found.superbatches if superbatch.last < kept]
 
 
 def _count_nonces_again(found: Recovered) -> None:
@@ -133,6 +152,7 @@ _READERS: dict[str, Callable[[Recovered, Any], None]] = {
     "end": _end,
     "forced": _forced,
     "cut": _cut,
+    "restore": _restore,
     "superbatch": _superbatch,
     "published": _published,
     "discard": _discard,

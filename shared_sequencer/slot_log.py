@@ -3,10 +3,12 @@
 Beside the slots stand the blocks that nobody decided: those that L1 forced when the sequencing window passed. Together they say
 where each rollup's chain is, so the next block's origin and number follow from here alone. Should L1 contradict the log (a
 reorganisation took an origin away, or a forced block took a number), the log is *cut*: what comes after counts no more, and its
-items wait again.
+items wait again. Should L1 then hold slots that were cut (it went back to the branch on which they count, or took a superbatch in time that had
+been late before), they are *restored*: in the place that they had, instead of whatever was decided there since.
 """
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from bridge.wire.derivation import ChainHead, ForcedBlock
@@ -25,6 +27,18 @@ class Cut:
     """The first so many slots."""
     forced: int
     """The first so many forced blocks."""
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Restore:
+    """How much of a log stays, and which of the slots that were cut follow it again."""
+
+    slots: int
+    """The first so many slots."""
+    forced: tuple[int, ...]
+    """Places of the forced blocks that stay: L1 forces them still."""
+    restored: tuple[Slot, ...]
     reason: str
 
 
@@ -47,6 +61,8 @@ class SlotLog:
     """Hash of each L1 block that blocks stand on, by number."""
     cancelled: set[str] = field(default_factory=set)
     """Hashes of blocks that a cut took back."""
+    taken_back: dict[str, Slot] = field(default_factory=dict)
+    """Slots that a cut took back, by hash."""
     changed: asyncio.Condition = field(default_factory=asyncio.Condition)
     deciding: asyncio.Lock = field(default_factory=asyncio.Lock)
     """Held while a slot is made or the log is cut: neither may happen in the middle of the other."""
@@ -82,9 +98,16 @@ class SlotLog:
 
     def cut(self, cut: Cut) -> list[Slot]:
         """Keep only the beginning; returns the slots that count no more."""
-        gone = self.slots[cut.slots :]
-        slots, forced = self.slots[: cut.slots], self.forced[: cut.forced]
+        return self._keep(cut.slots, self.forced[: cut.forced])
+
+    def restore(self, restore: Restore) -> list[Slot]:
+        """Keep only the beginning, so that the restored slots can be added to it; returns the slots that count no more."""
+        return self._keep(restore.slots, [self.forced[place] for place in restore.forced])
+
+    def _keep(self, count: int, forced: Sequence[tuple[int, ForcedBlock]]) -> list[Slot]:
+        slots, gone = self.slots[:count], self.slots[count:]
         self.cancelled |= {block.hash for slot in gone for block in slot.blocks}
+        self.taken_back |= {slot_hash(slot): slot for slot in gone}
         self.slots, self.by_chain, self.forced, self.heads, self.hashes = [], {}, [], {}, {}
         self.head, self.origins = GENESIS_PARENT, {}
         waiting = list(forced)

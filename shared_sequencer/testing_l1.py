@@ -58,7 +58,10 @@ class ToyL1(Client):
         """Everything that came by ``eth_sendRawTransaction``."""
         self.failures: list[str] = []
         self._made = 0
+        self.left: list[Sealed] = []
+        """The chain before the last reorganisation."""
         self._seal(genesis_time, {}, ())
+        self.left = list(self.sealed)
 
     @property
     def blocks(self) -> list[L1Block]:
@@ -89,6 +92,7 @@ class ToyL1(Client):
 
     def go_back(self, depth: int, *, keep: bool = False) -> None:
         """Lose blocks (never the genesis block), and what the pool holds, unless ``keep``: then lost transactions return to it."""
+        self.left = list(self.sealed)
         lost = self.sealed[max(1, len(self.sealed) - depth) :]
         del self.sealed[len(self.sealed) - len(lost) :]
         if not keep:
@@ -98,6 +102,11 @@ class ToyL1(Client):
             for raw in sealed.raws:
                 sent = decode_transaction(raw)
                 self.pool[to_hex(sent.sender), sent.nonce] = raw
+
+    def come_back(self) -> None:
+        """The branch that the last reorganisation left is the chain again, and the present one is left."""
+        self.sealed, self.left = self.left, self.sealed
+        self.pool.clear()
 
     async def call(self, method: str, *params: Any, deadline: float | None = None) -> Any:  # noqa: ARG002 - the client's own
         """Answer, or lose the request or the answer."""

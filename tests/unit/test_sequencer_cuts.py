@@ -1,6 +1,7 @@
 """Cuts: L1 takes back what the log rests on, or forces blocks against it; no item is lost, none takes effect twice."""
 
 import asyncio
+import functools
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -116,8 +117,52 @@ def test_two_reorganisations_in_a_row() -> None:
     World().run(main)
 
 
-def test_l1_that_returns_to_slots_that_were_taken_back_stops_the_sequencer() -> None:
-    """They were published on the branch that is true again: the log must not go on against L1, a human must look."""
+def test_slots_that_were_taken_back_are_restored_when_l1_returns_to_them() -> None:
+    """They were published on the branch that is true again: they count, with their items, and what took their place does not."""
+
+    async def main(world: World) -> None:
+        first = await _published_and_cut(world)
+        second = await world.admit(both(1))
+        await world.slot()
+        assert {first.id, second.id} >= set(world.life.mempool.waiting)
+        world.toys.l1.come_back()
+        for _ in range(3):
+            world.toys.l1.mine()
+        await world.look()
+        assert 1 == len([record for record in world.log.written if record["kind"] == "restore"])
+        assert "commit" == world.life.mempool.ended[first.id].decision.outcome
+        world.hold()
+        await world.settle()
+        assert {first.id, second.id} == set(world.life.mempool.ended)
+
+    World().run(main)
+
+
+def test_a_crash_around_a_restoration_changes_nothing() -> None:
+    """Whether the record was written or not, the next life reads L1 and the log and comes to the same."""
+
+    async def main(world: World, *, late: bool) -> None:
+        first = await _published_and_cut(world)
+        world.toys.l1.come_back()
+        world.toys.l1.mine()
+
+        async def die(records: Sequence[Any]) -> None:
+            if any(record["kind"] == "restore" for record in records):
+                raise Crash
+
+        setattr(world.log, "after" if late else "before", die)
+        with pytest.raises(Crash):
+            await world.look()
+        await world.again()
+        await world.settle()
+        assert "commit" == world.life.mempool.ended[first.id].decision.outcome
+
+    for late in (False, True):
+        World().run(functools.partial(main, late=late))
+
+
+def test_a_log_that_is_older_than_what_l1_holds_stops_the_sequencer() -> None:
+    """It never had the slot that counts: going on would contradict L1, a human must look."""
 
     async def main(world: World) -> None:
         world.toys.l1.mine()
@@ -125,21 +170,49 @@ def test_l1_that_returns_to_slots_that_were_taken_back_stops_the_sequencer() -> 
         await world.admit(both(0))
         await world.slot()
         await world.publish()
+        world.log.written[:] = [record for record in world.log.written if record["kind"] != "slot"]
+        world.log.written[:] = [record for record in world.log.written if record["kind"] != "superbatch"]
         world.toys.l1.mine()
-        await world.look()
-        left = list(world.toys.l1.sealed)
-        world.toys.l1.go_back(2)
-        for _ in range(3):
-            world.toys.l1.mine()
-        await world.look()
-        assert [(0, 0)] == cuts(world.log)
-        world.toys.l1.sealed = left
-        for _ in range(3):
-            world.toys.l1.mine()
         with pytest.raises(WalDamaged, match="which this log does not have"):
-            await world.look()
+            await world.again()
 
     World().run(main)
+
+
+def test_an_item_that_expired_meanwhile_is_committed_all_the_same() -> None:
+    """L1 leads: its slot counts again, whatever the clock said while it didn't."""
+
+    async def main(world: World) -> None:
+        first = await _published_and_cut(world)
+        await world.log.append([{"kind": "end", "id": first.id, "reason": "late"}])
+        await world.again()
+        assert "expire" == world.life.mempool.ended[first.id].decision.outcome
+        world.toys.l1.come_back()
+        world.toys.l1.mine()
+        await world.look()
+        assert "commit" == world.life.mempool.ended[first.id].decision.outcome
+        await world.settle()
+
+    World().run(main)
+
+
+async def _published_and_cut(world: World) -> Item:
+    """A bundle whose slot was on L1, until L1 was reorganised and the log cut."""
+    world.toys.l1.mine()
+    await world.look()
+    item = await world.admit(both(0))
+    await world.slot()
+    await world.publish()
+    world.toys.l1.mine()
+    await world.look()
+    world.toys.l1.go_back(2)
+    left = list(world.toys.l1.left)
+    for _ in range(3):
+        world.toys.l1.mine()
+    await world.look()
+    world.toys.l1.left = left
+    assert [(0, 0)] == cuts(world.log)
+    return item
 
 
 def test_nothing_is_decided_while_l1_is_shorter_than_what_is_used() -> None:
