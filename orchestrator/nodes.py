@@ -13,7 +13,6 @@ for each other; a devnet is up when all have answered, the maker when its quotes
 """
 
 import hashlib
-import sys
 from dataclasses import asdict
 from typing import Any
 
@@ -155,6 +154,7 @@ def _rollup(
         },
         {"http": "http", "control": "http", "engine": "http"},
         JsonRpcRequest("http", "eth_getBlockByNumber", ("latest", False)),
+        private=("engine",),
     )
 
 
@@ -171,6 +171,8 @@ def _relayer(plan: Plan, where: Deployments) -> NodeSpec:
             "l1_chain_id": access["l1_chain_id"],
             "poll_s": access["l1_poll_s"],
             "private_key": role_of(plan, RELAYER).private_key,
+            "router": where.l1["MessageRouter"],
+            "registry": where.l1["StrategyRegistry"],
             "rollups": [
                 {
                     "name": rollup.name,
@@ -178,11 +180,13 @@ def _relayer(plan: Plan, where: Deployments) -> NodeSpec:
                     "rpc_url": "${url:" + rollup.name + ":http}",
                     "portal": where.rollups[rollup.name].portal,
                     "output_oracle": where.rollups[rollup.name].output_oracle,
+                    "messenger": where.rollups[rollup.name].messenger,
                 }
                 for rollup in plan.rollups
             ],
             "data_dir": "${data}",
             "journal": "${run}/journal/relayer.jsonl",
+            "strategies": plan.market is not None,
         },
         {"http": "http"},
         JsonRpcRequest("http", "rollnet_status"),
@@ -231,12 +235,14 @@ def _node(
     configuration: dict[str, Any],
     ports: dict[str, str],
     readiness: JsonRpcRequest | HttpRequest,
+    private: tuple[str, ...] = (),
 ) -> NodeSpec:
     return NodeSpec(
         name=name,
         role=role,
-        command=(sys.executable, "-m", module),
+        command=("${python}", "-m", module),
         ports=ports,
+        private_ports=frozenset(private),
         env={VARIABLE: orjson.dumps(configuration).decode(), "PYTHONUNBUFFERED": "1"},
         readiness=readiness,
     )

@@ -1,4 +1,6 @@
-"""One key's account on L1: does every transaction once, whatever happens to L1, to the connection or to the process.
+"""One key's account on a chain: does every transaction once, whatever happens to the chain, to the connection or to the process.
+
+The chain is L1 here, and may as well be a rollup behind its public RPC: its sequencer's queue is then what L1's pool is.
 
 The problem: a nonce is spent by whatever is mined under it first, signed bytes that were sent once can come back at any time, and a
 process can die between any two steps. The choice: a nonce gets its purpose and its signed bytes on disk *before* they are sent, and
@@ -127,6 +129,10 @@ class L1Account:
         """What was mined for a key and succeeded; None if nothing was, or not yet."""
         entry = await self._nonces.under(key)
         return entry.receipt if isinstance(entry, OpenNonce) else entry
+
+    async def paid(self, digest: str) -> Receipt | None:
+        """What a transaction did and cost; None if it was none of this account's, or isn't mined."""
+        return await self._nonces.done_by(digest)
 
     async def _try(self, to: bytes, data: bytes, value: int, gas: int | None, interface: Interface) -> int:
         """Its gas limit, if it would succeed."""

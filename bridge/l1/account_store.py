@@ -166,6 +166,17 @@ class AccountStore:
         """Everything that was sent under a key."""
         return self._read("key = ?", key)
 
+    def settled_by(self, digest: str) -> Receipt | None:
+        """What is final and was done by a transaction; None if none of ours was."""
+        query = (
+            "SELECT receipt FROM purpose WHERE receipt IS NOT NULL "
+            "AND nonce IN (SELECT nonce FROM attempt WHERE hash = ?)"
+        )
+        with self._turn:
+            rows = self._database.execute(query, (digest,)).fetchall()
+        found = [_receipt(receipt) for (receipt,) in rows]
+        return next((receipt for receipt in found if receipt.hash == digest), None)
+
     def next_nonce(self) -> int:
         """One more than the highest nonce with a purpose."""
         with self._turn:

@@ -16,7 +16,7 @@ import structlog
 
 from bridge.l1.account_store import AccountStore, Attempt, Purpose, Receipt, Stored
 from bridge.l1.offers import Offer, raised
-from bridge.wire.errors import RpcError
+from bridge.wire.errors import LIMIT_EXCEEDED, RESOURCE_UNAVAILABLE, RpcError
 from bridge.wire.jsonrpc import Client
 from bridge.wire.keccak import from_hex, keccak256, to_hex
 from bridge.wire.signing import UnsignedTransaction, sign_transaction
@@ -24,7 +24,12 @@ from bridge.wire.signing import UnsignedTransaction, sign_transaction
 CANCEL_GAS = 21_000
 """Gas of a transaction that does nothing."""
 
-_KNOWN = ("already", "nonce too low")
+_KNOWN = ("already", "nonce too low", "is taken by")
+"""Words of refusals that say that there is one of ours under the nonce: a rollup's sequencer replaces nothing that waits."""
+_LATER = (RESOURCE_UNAVAILABLE, LIMIT_EXCEEDED)
+"""Codes of refusals that are about the moment, not about the transaction."""
+_TOO_EARLY = ("nonce too high",)
+"""Words of refusals of what has too many before it; those come first."""
 _TOO_CHEAP = ("underpriced", "base fee", "fee cap", "feecap")
 T = TypeVar("T")
 
@@ -44,6 +49,8 @@ class OpenNonce:
     """What L1 made of it; a new one when L1 takes that back."""
     troubled_since: float | None = None
     """When L1 began to refuse it, or to lack its receipt; monotonic seconds."""
+    sent_at: float = field(default_factory=time.monotonic)
+    """When it was last sent, or found; monotonic seconds."""
 
     @property
     def receipt(self) -> Receipt | None:
@@ -115,6 +122,13 @@ class Nonces:
                 return stored.receipt
         return None
 
+    async def done_by(self, digest: str) -> Receipt | None:
+        """What a transaction did, if it was one of ours and was mined."""
+        for each in self.open.values():
+            if each.receipt is not None and each.receipt.hash == digest:
+                return each.receipt
+        return await self._write(self._store.settled_by, digest)
+
     def superseded(self, entry: OpenNonce) -> bool:
         """Whether its key has gone on to a later nonce."""
         key, nonce = entry.purpose.key, entry.purpose.nonce
@@ -145,11 +159,15 @@ class Nonces:
         Raises:
             PeerUnreachable: no answer; they may or may not have arrived.
         """
+        entry.sent_at = time.monotonic()
         try:
             await self._client.call("eth_sendRawTransaction", to_hex(entry.last.raw))
         except RpcError as exc:
             said = exc.message.lower()
             if any(words in said for words in _KNOWN):
+                return ""
+            if exc.code in _LATER or any(words in said for words in _TOO_EARLY):
+                self.restless = True
                 return ""
             if any(words in said for words in _TOO_CHEAP):
                 block = await self._client.call("eth_getBlockByNumber", "latest", False)

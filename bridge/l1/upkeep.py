@@ -9,6 +9,7 @@
 """
 
 import asyncio
+import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -26,6 +27,8 @@ from bridge.wire.keccak import from_hex
 
 FOREIGN_S = 5.0
 """How long L1 may lack the receipt of a nonce that it has taken, seconds; then it took something that is not ours."""
+REMIND_S = 30.0
+"""Seconds after which a transaction is sent again although it is known: who knows it, a rollup's node for one, need not be who mines."""
 WINDOW = 100
 """Nonces that are pushed at once."""
 
@@ -127,6 +130,8 @@ class Upkeep:
             if not any(offer.covers(base_fee) for _, offer in there):
                 if there[-1][0] == entry.last.hash:
                     await self._nonces.sign_again(entry, base_fee, cancels=entry.last.cancels)
+                await self._transmit(entry, base_fee)
+            elif time.monotonic() - entry.sent_at > REMIND_S:
                 await self._transmit(entry, base_fee)
 
     async def _resend(self, entry: OpenNonce, base_fee: int) -> None:

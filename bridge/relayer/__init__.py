@@ -1,14 +1,14 @@
-"""The relayer: takes what rollups send to L1 out of them again, on L1: proves and finalizes every withdrawal.
+"""The relayer: takes what rollups send to L1 out of them again, and on to the rollups that it is for.
 
 ::
 
-    rollup: MessagePassed ─► scanner ─► store ◄── lifecycle (pure: what L1 and the rollup say ─► what to do) ◄── L1: portal, oracle
-                                          │                        │
-                                          │                        ▼
-                                          │        withdrawals ─► proof ─► prove ─► challenge period ─► finalize
-                                          ▼                                  └──── bridge.l1.account ────┘
-                                  status, dead letters
+    chains' logs ─► scanner ─► arrivals ─┬─► queue ─► withdrawals: facts ─► lifecycle (pure) ─► prove, finalize ───────► L1
+                                         │      │ carried (pure): a message, its return, a vote
+                                         ├─► messages/: facts ─► lifecycle (pure) ─► replay, export, replay in messengers ─► L1, rollups
+                                         └─► strategies/: the same for strategies that L1 decides
+                      store: one file          │
+                      journal ◄── what was seen┘          every transaction: one intention of a bridge.l1.account, one account per chain
 
-Anyone may prove and finalize anything, so nothing is believed but L1: each round asks what is true there and does what is missing. The store
-remembers what L1 can't tell: which withdrawals there are, which failed and how often, and what the journal was told.
+Anyone may do any of this, so nothing is believed but the chains: each round asks what is true there and does what is missing. The store
+remembers what they can't tell: which withdrawals and messages there are, which failed and how often, and what the journal was told.
 """

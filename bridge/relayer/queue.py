@@ -4,11 +4,13 @@ Whoever finds something out about a message changes it here; whoever does someth
 """
 
 import asyncio
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from bridge.relayer.lifecycle import State
 from bridge.relayer.store import Checkpoint, Message, Store
+from bridge.relayer.subjects import Subject, itself
 from bridge.wire.journal import Journal
 
 
@@ -20,11 +22,14 @@ class Queue:
         chain_id: of the rollup.
         store: keeps them.
         journal: told of each stage.
+        subject: what the journal is told that a withdrawal is about.
     """
 
-    def __init__(self, name: str, chain_id: int, store: Store, journal: Journal) -> None:
+    def __init__(
+        self, name: str, chain_id: int, store: Store, journal: Journal, subject: Subject = itself
+    ) -> None:
         self.name, self.chain_id = name, chain_id
-        self._store, self._journal = store, journal
+        self._store, self._journal, self._subject = store, journal, subject
         self.open = {message.hash: message for message in store.unfinished(chain_id)}
         self.due = set(self.open)
         """Hashes of those to be looked at whatever their state says."""
@@ -36,6 +41,12 @@ class Queue:
     def known(self, digest: str) -> Message | None:
         """A message, open or not."""
         return self.open.get(digest) or self._store.get(self.chain_id, digest)
+
+    @contextlib.contextmanager
+    def together(self) -> Iterator[None]:
+        """All that is made durable within, or none of it."""
+        with self._store.together():
+            yield
 
     def stir(self, digest: str) -> None:
         """Have a message looked at soon."""
@@ -72,10 +83,10 @@ class Queue:
         cause = (message.cause,) if message.cause else ()
         return self._journal.emit(
             event,
-            msg_id=message.hash,
             cause=cause,
             rollup=self.name,
             chain_id=self.chain_id,
+            **self._subject(message.withdrawal, self.chain_id),
             **attributes,
         )
 

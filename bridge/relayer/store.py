@@ -1,11 +1,12 @@
-"""What the relayer must not forget: every withdrawal with its state and failures, and how far each rollup was read.
+"""What the relayer must not forget: every withdrawal with its state and failures, and how far each chain was read.
 
 Calls take well below a millisecond, but for the fsync of a commit, and run on the event loop: nobody waits for the relayer at that scale, and
 a state that is on disk before the next ``await`` is easy to reason about. One commit holds a whole round's changes.
 """
 
+import contextlib
 import sqlite3
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,34 +16,13 @@ import orjson
 from bridge.l1.database import open_database, transaction
 from bridge.relayer.lifecycle import State
 from bridge.relayer.retrying import Retry
+from bridge.relayer.schema import SCHEMA, VERSION
 from bridge.relayer.withdrawal import Withdrawal
 from bridge.wire.keccak import to_hex
 
 KEPT_CHECKPOINTS = 256
-"""Per rollup; a reorganisation deeper than these reads the rollup from its beginning."""
+"""Per chain; a reorganisation deeper than these reads the chain from its beginning."""
 
-_VERSION = 1
-_SCHEMA = """
-CREATE TABLE message (
-    chain_id INTEGER NOT NULL,
-    hash TEXT NOT NULL,
-    state TEXT NOT NULL,
-    dead INTEGER NOT NULL,
-    block INTEGER NOT NULL,
-    fields BLOB NOT NULL,
-    data BLOB NOT NULL,
-    PRIMARY KEY (chain_id, hash)
-);
-CREATE INDEX message_state ON message (chain_id, state);
-CREATE INDEX message_hash ON message (hash);
-CREATE TABLE l1 (number INTEGER NOT NULL, hash TEXT NOT NULL);
-CREATE TABLE checkpoint (
-    chain_id INTEGER NOT NULL,
-    number INTEGER NOT NULL,
-    hash TEXT NOT NULL,
-    PRIMARY KEY (chain_id, number)
-)
-"""
 _WIDE = ("nonce", "value", "gas_limit")
 """Numbers of a withdrawal, which have 256 bits."""
 _FINISHED = (State.FINALIZED, State.DROPPED)
@@ -92,7 +72,7 @@ class Message:
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """A block up to which a rollup was read."""
+    """A block up to which a chain was read."""
 
     number: int
     hash: str
@@ -109,15 +89,29 @@ class Store:
     """
 
     def __init__(self, path: Path) -> None:
-        self._database = open_database(path, _SCHEMA, _VERSION)
+        self._database = open_database(path, SCHEMA, VERSION)
 
     def close(self) -> None:
         """Close the file; safe to run twice."""
         self._database.close()
 
+    @property
+    def database(self) -> sqlite3.Connection:
+        """For who keeps more in the same file."""
+        return self._database
+
+    @contextlib.contextmanager
+    def together(self) -> Iterator[sqlite3.Connection]:
+        """All that is changed within, or none of it; may be nested."""
+        if self._database.in_transaction:
+            yield self._database
+            return
+        with transaction(self._database) as database:
+            yield database
+
     def save(self, messages: Iterable[Message], l1: Checkpoint | None = None) -> None:
         """Keep messages as they are now, all or none, and L1's head if they were read there."""
-        with transaction(self._database) as database:
+        with self.together() as database:
             self._put(messages)
             if l1 is not None:
                 database.execute("DELETE FROM l1")
@@ -130,7 +124,7 @@ class Store:
 
     def scanned(self, chain_id: int, messages: Iterable[Message], until: Checkpoint) -> None:
         """A rollup was read up to a block, and this is what was found."""
-        with transaction(self._database) as database:
+        with self.together() as database:
             self._put(messages)
             row = (chain_id, until.number, until.hash)
             database.execute("INSERT OR REPLACE INTO checkpoint VALUES (?, ?, ?)", row)
@@ -142,7 +136,7 @@ class Store:
 
     def rewound(self, chain_id: int, messages: Iterable[Message], to: int) -> None:
         """A rollup has lost its blocks after a number, and this is what became of its messages."""
-        with transaction(self._database) as database:
+        with self.together() as database:
             self._put(messages)
             database.execute("DELETE FROM checkpoint WHERE chain_id = ? AND number > ?", (chain_id, to))
 
@@ -159,6 +153,11 @@ class Store:
     def named(self, digest: str) -> list[Message]:
         """All messages of a hash: two rollups can send the same."""
         return self._read("hash = ?", (digest,))
+
+    def carrying(self, chain_id: int, block: int, data: bytes) -> Message | None:
+        """The withdrawal of a rollup's block that makes a certain call on L1."""
+        found = self._read("chain_id = ? AND block = ? AND data = ?", (chain_id, block, data))
+        return found[0] if found else None
 
     def unfinished(self, chain_id: int) -> list[Message]:
         """All that something may still have to be done about."""

@@ -64,6 +64,8 @@ class Passed:
     block_hash: str
     transaction: str
     """Hash."""
+    index: int
+    """Of the log in its block."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +88,7 @@ def passed(entry: Mapping[str, Any]) -> Passed:
         event = _PASSER.decode_event(topics, from_hex(entry["data"]))
         address = entry["address"].lower()
         place = int(entry["blockNumber"], 16), entry["blockHash"], entry["transactionHash"]
+        index = int(entry["logIndex"], 16)
     except (KeyError, TypeError, ValueError, AttributeError, AbiMismatch) as exc:
         raise Malformed(f"not a log of MessagePassed: {exc!r}") from exc
     if event is None or event.name != "MessagePassed" or address != L2_TO_L1_MESSAGE_PASSER:
@@ -101,7 +104,7 @@ def passed(entry: Mapping[str, Any]) -> Passed:
     )
     if withdrawal.hash != to_hex(told["withdrawalHash"]):
         raise Malformed(f"{to_hex(told['withdrawalHash'])} is not the hash of {withdrawal}")
-    return Passed(withdrawal, *place)
+    return Passed(withdrawal, *place, index)
 
 
 def storage_key(withdrawal_hash: str) -> str:

@@ -11,37 +11,26 @@ achieved, so a relayer that is killed between any two lines finds itself where L
 """
 
 import asyncio
-import random
 import time
-from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import structlog
 
-from bridge.contracts.errors import ContractsError
 from bridge.l1.account_store import Receipt
-from bridge.l1.errors import NotDone, Unaffordable
 from bridge.relayer.arrivals import Arrivals
-from bridge.relayer.errors import OutputWrong, RelayerError, StateGone
+from bridge.relayer.attempts import AGAIN_S, AT_ONCE, WAIT_S, Manner, attempt, trouble_of
+from bridge.relayer.errors import OutputWrong
 from bridge.relayer.facts import gather
 from bridge.relayer.l1_clock import L1Clock
 from bridge.relayer.lifecycle import Facts, Finalize, Output, Prove, State, Step, Wait, judge, reached
 from bridge.relayer.portal import Standing, outcome
 from bridge.relayer.queue import Queue
-from bridge.relayer.retrying import MAX_FAILURES, Retry
-from bridge.relayer.scanner import Scanner
+from bridge.relayer.retrying import Retry
 from bridge.relayer.steps import Steps, proof_key
 from bridge.relayer.store import Checkpoint, Message
-from bridge.wire.errors import WireError
 from bridge.wire.stages import Stage
-
-AGAIN_S = 30.0
-"""Seconds after which everything is looked at, due or not: others may have acted."""
-WAIT_S = 1.0
-"""Seconds before a step that found nothing to do is tried again."""
-AT_ONCE = 64
-"""Steps under way at once."""
 
 _STAGES = {
     State.SENT: Stage.MESSAGE_SENT,
@@ -55,36 +44,23 @@ _Action = tuple[Message, Prove | Finalize]
 log = structlog.get_logger()
 
 
-@dataclass(frozen=True, slots=True)
-class Manner:
-    """How withdrawals are relayed."""
-
-    poll_s: float
-    """Seconds between two looks at the rollup."""
-    relay_all: bool = True
-    """Whether they are relayed unasked."""
-    max_failures: int = MAX_FAILURES
-    """Failures in a row that make a dead letter."""
-    luck: Callable[[], float] = random.random
-    """Numbers from 0 to 1."""
-
-
 class Withdrawals:
     """Relays the withdrawals of one rollup.
 
     Args:
         queue: of the rollup.
-        scanner: reads the rollup.
+        arrivals: fill it.
         steps: on L1.
         clock: L1's.
         manner: how.
     """
 
-    def __init__(self, queue: Queue, scanner: Scanner, steps: Steps, clock: L1Clock, manner: Manner) -> None:
-        self._queue, self.scanner, self._steps, self._clock = queue, scanner, steps, clock
+    def __init__(
+        self, queue: Queue, arrivals: Arrivals, steps: Steps, clock: L1Clock, manner: Manner
+    ) -> None:
+        self._queue, self._arrivals, self._steps, self._clock = queue, arrivals, steps, clock
         self._manner = manner
-        self.name, self.chain_id = queue.name, queue.chain_id
-        self._arrivals = Arrivals(scanner, queue, relay_all=manner.relay_all)
+        self.name, self.chain_id, self.scanner = queue.name, queue.chain_id, arrivals.scanner
         self._room = asyncio.Semaphore(AT_ONCE)
         self._asked: set[str] = set()
         """Dead letters that somebody wants tried again."""
@@ -103,7 +79,7 @@ class Withdrawals:
             while True:
                 self._queue.stirred.clear()
                 # L1 goes on when the rollup is away
-                trouble = [await _tried(self._arrivals.read()), await _tried(self._round(tasks))]
+                trouble = [await trouble_of(self._arrivals.read()), await trouble_of(self._round(tasks))]
                 self._say("; ".join(filter(None, trouble)))
                 try:
                     async with asyncio.timeout(self._manner.poll_s):
@@ -112,6 +88,11 @@ class Withdrawals:
                         await asyncio.sleep(self._manner.poll_s)
                 except TimeoutError:
                     pass
+
+    def stir(self, digest: str) -> None:
+        """Look at a withdrawal soon: somebody knows more of it."""
+        if digest in self._queue.open:
+            self._queue.stir(digest)
 
     def revive(self, digest: str) -> Message | None:
         """Try a message again, from the start of its failures; None if it isn't one that can still be relayed."""
@@ -239,29 +220,28 @@ class Withdrawals:
 
     async def _act(self, message: Message, step: Prove | Finalize) -> None:
         """Take one step and note how it went."""
-        retry = message.retry
         try:
             async with self._room:
-                if isinstance(step, Prove):
-                    await self._steps.prove(message, step)
-                else:
-                    await self._steps.finalize(message)
-            retry = Retry()
-        except (OutputWrong, StateGone, Unaffordable, WireError, ContractsError) as exc:
-            retry = replace(retry, not_before=time.time() + WAIT_S, reason=str(exc))
-            if isinstance(exc, OutputWrong):
-                self._contradict(str(exc))
-        except (NotDone, RelayerError) as exc:
-            why, manner = str(exc), self._manner
-            retry = retry.failed(why, time.time(), manner.luck(), manner.max_failures)
-            event = "message.dead" if retry.dead else "message.retried"
-            self._queue.emit(event, message, reason=why, failures=retry.failures)
+                retry = await attempt(self._take(message, step), message.retry, self._manner)
         finally:
             self._queue.working.discard(message.hash)
+        if retry.failures > message.retry.failures:
+            event = "message.dead" if retry.dead else "message.retried"
+            self._queue.emit(event, message, reason=retry.reason, failures=retry.failures)
         current = self._queue.open.get(message.hash)
         if current is not None:
             self._queue.keep([replace(current, retry=retry)])
             self._queue.stir(message.hash)
+
+    async def _take(self, message: Message, step: Prove | Finalize) -> None:
+        try:
+            if isinstance(step, Prove):
+                await self._steps.prove(message, step)
+            else:
+                await self._steps.finalize(message)
+        except OutputWrong as exc:
+            self._contradict(str(exc))
+            raise
 
     def _contradict(self, why: str) -> None:
         """Say once what is wrong with an output."""
@@ -274,15 +254,6 @@ class Withdrawals:
         if trouble != self.trouble:
             self.trouble = trouble
             log.warning("rollup.waits" if trouble else "rollup.goes_on", rollup=self.name, reason=trouble)
-
-
-async def _tried(work: Awaitable[None]) -> str:
-    """Why it could not be done, if it couldn't."""
-    try:
-        await work
-    except (WireError, ContractsError) as exc:
-        return str(exc)
-    return ""
 
 
 def _is_covered(message: Message, standing: Standing) -> bool:

@@ -134,7 +134,9 @@ class Relay:
             "rpc_url": self.rollup_gate.url,
             "portal": contracts.portal,
             "output_oracle": contracts.output_oracle,
+            "messenger": contracts.messenger,
         }
+        shared = deployments(self.plan).l1
         configuration = {
             "name": "relayer",
             "rpc_port": self.port,
@@ -142,6 +144,8 @@ class Relay:
             "l1_chain_id": self.plan.l1.chain_id,
             "poll_s": 0.02,
             "private_key": self.account("relayer").private_key,
+            "router": shared["MessageRouter"],
+            "registry": shared["StrategyRegistry"],
             "rollups": [described],
             "data_dir": str(self.folder / "relayer"),
             "journal": str(self.folder / "relayer.jsonl"),

@@ -26,9 +26,10 @@ from bridge.wire.signing import UnsignedTransaction, sign_transaction
 from orchestrator.chains import ChainHandle
 from orchestrator.devnet import Devnet
 from orchestrator.errors import RollnetError
-from orchestrator.runner import eventually, random_strategy
 from orchestrator.settlement.deployments import deployments
+from orchestrator.strategies.sampling import random_strategy
 from orchestrator.topology.plan import Account
+from orchestrator.waiting import eventually
 
 TRADERS, PER_TRADER = 4, 18
 SENDERS, PER_SENDER = 4, 22
@@ -174,7 +175,7 @@ async def _trade(net: Devnet, work: Work, account: int) -> None:
     rng = random.Random(f"trader/{account}")
     for _ in range(PER_TRADER):
         try:
-            result = await net.run(random_strategy(net, rng), account=account, lifetime_s=LIFETIME_S)
+            result = await net.run(random_strategy(net.plan, rng), account=account, lifetime_s=LIFETIME_S)
         except RollnetError:
             continue  # the sequencer was dead before anything was sent
         work.bundles[to_hex(result.bundle_hash)] = result.outcome

@@ -12,9 +12,9 @@ from bridge.wire.signing import UnsignedTransaction, sign_transaction
 from orchestrator.chains import ChainHandle
 from orchestrator.devnet import Devnet
 from orchestrator.errors import RollnetError
-from orchestrator.runner import eventually
 from orchestrator.settlement.deployments import RollupDeployment, deployments
 from orchestrator.topology.plan import Account
+from orchestrator.waiting import eventually
 
 ORACLE = op_artifact("L2OutputOracle").interface
 GWEI = 10**9

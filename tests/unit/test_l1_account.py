@@ -20,7 +20,7 @@ from bridge.wire.jsonrpc import Client
 from bridge.wire.keccak import from_hex, keccak256, to_hex
 from bridge.wire.signing import UnsignedTransaction, address_of, sign_transaction
 from orchestrator.market.scratch import scratch_anvil
-from orchestrator.runner import eventually
+from orchestrator.waiting import eventually
 
 KEY = to_hex(keccak256(b"an account"))
 ADDRESS = to_hex(address_of(KEY))

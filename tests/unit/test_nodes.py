@@ -96,6 +96,10 @@ def test_a_sequencer_and_its_rollups_are_told_the_same(mode: str, names: list[st
     sequencers, nodes = by_module(plan, "shared_sequencer"), by_module(plan, "rollup_node")
     (relayer,) = by_module(plan, "bridge.relayer").values()
     where = deployments(plan)
+    ours = RelayerConfig.parse(relayer)
+    assert (ours.router, ours.registry) == tuple(
+        where.l1[name].lower() for name in ("MessageRouter", "StrategyRegistry")
+    )
     for one in sequencing_sets(plan):
         sequencer = sequencers[one.node]
         members = [
@@ -114,9 +118,10 @@ def test_a_sequencer_and_its_rollups_are_told_the_same(mode: str, names: list[st
             )
             contracts = where.rollups[rollup.name]
             relayed = next(part for part in relayer["rollups"] if part["name"] == rollup.name)
-            assert (contracts.portal, contracts.output_oracle) == (
+            assert (contracts.portal, contracts.output_oracle, contracts.messenger) == (
                 relayed["portal"],
                 relayed["output_oracle"],
+                relayed["messenger"],
             )
             assert (contracts.output_oracle, contracts.proposer.lower()) == (
                 node["output_oracle"],

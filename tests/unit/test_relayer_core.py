@@ -169,6 +169,7 @@ def log_of(withdrawal: Withdrawal) -> dict[str, object]:
         "blockNumber": "0x7",
         "blockHash": "0x" + "b7" * 32,
         "transactionHash": "0x" + "c7" * 32,
+        "logIndex": "0x3",
     }
 
 
@@ -176,7 +177,7 @@ def log_of(withdrawal: Withdrawal) -> dict[str, object]:
 def test_a_log_is_read_as_it_was_written(withdrawal: Withdrawal) -> None:
     """Every field of every withdrawal comes out of its event again."""
     found = passed(log_of(withdrawal))
-    assert (withdrawal, 7) == (found.withdrawal, found.block)
+    assert (withdrawal, 7, 3) == (found.withdrawal, found.block, found.index)
 
 
 @given(WITHDRAWALS, st.data())

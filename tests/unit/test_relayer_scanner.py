@@ -1,6 +1,7 @@
 """Reading a rollup that grows, is reorganised at any depth and moves between any two answers; and a reader that dies."""
 
 import asyncio
+import contextlib
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -12,19 +13,25 @@ from hypothesis import strategies as st
 
 import bridge.relayer.scanner as module
 from bridge.contracts.addresses import L2_TO_L1_MESSAGE_PASSER
-from bridge.relayer.arrivals import Arrivals
+from bridge.relayer.arrivals import Arrivals, watched_on_rollup
+from bridge.relayer.attempts import Manner
+from bridge.relayer.carried import Places
 from bridge.relayer.lifecycle import State
+from bridge.relayer.messages.queue import CrossingQueue
+from bridge.relayer.messages.store import CrossingStore
 from bridge.relayer.queue import Queue
+from bridge.relayer.retrying import Retry
 from bridge.relayer.scanner import Scanner
 from bridge.relayer.store import Store
 from bridge.relayer.withdrawal import PASSED_TOPIC, Withdrawal
-from bridge.wire.errors import Malformed, PeerUnreachable
+from bridge.wire.errors import LIMIT_EXCEEDED, Malformed, PeerUnreachable, RpcError
 from bridge.wire.jsonrpc import Client
 from bridge.wire.keccak import from_hex, keccak256, to_hex
 from bridge.wire.stages import Stage
 from bridge.wire.testing import MemoryJournal
 
 CHAIN_ID = 901
+PLACES = Places(CHAIN_ID, *("0x" + digit * 40 for digit in "123"))
 
 
 class ToyRollup(Client):
@@ -66,14 +73,14 @@ class ToyRollup(Client):
             number = int(params[0], 16) if number is None else number
             if number >= len(self.blocks):
                 return None
-            return {"number": hex(number), "hash": self.blocks[number][0]}
+            return {"number": hex(number), "hash": self.blocks[number][0], "timestamp": hex(1_000 + number)}
         query = params[0]
         span = range(int(query["fromBlock"], 16), int(query["toBlock"], 16) + 1)
         return [
-            self._log(number, each)
+            self._log(number, index, each)
             for number in span
             if number < len(self.blocks)
-            for each in self.blocks[number][1]
+            for index, each in enumerate(self.blocks[number][1])
         ]
 
     async def batch(
@@ -82,7 +89,7 @@ class ToyRollup(Client):
         """Answer many."""
         return [await self.call(method, *params) for method, params in calls]
 
-    def _log(self, number: int, each: Withdrawal) -> dict[str, Any]:
+    def _log(self, number: int, index: int, each: Withdrawal) -> dict[str, Any]:
         words = [each.value, each.gas_limit, 128, from_hex(each.hash), 0]
         return {
             "address": L2_TO_L1_MESSAGE_PASSER,
@@ -96,6 +103,7 @@ class ToyRollup(Client):
             "blockNumber": hex(number),
             "blockHash": self.blocks[number][0],
             "transactionHash": to_hex(keccak256(each.hash.encode())),
+            "logIndex": hex(index),
         }
 
     @property
@@ -119,8 +127,10 @@ class Reader:
         self.store = Store(self.path)
         self.journals.append(MemoryJournal())
         self.queue = Queue("alpha", CHAIN_ID, self.store, self.journals[-1])
-        self.scanner = Scanner(self.rollup, self.store.checkpoints(CHAIN_ID))
-        self.arrivals = Arrivals(self.scanner, self.queue, relay_all=True)
+        watched = watched_on_rollup(CHAIN_ID)
+        self.scanner = Scanner(self.rollup, watched, self.store.checkpoints(CHAIN_ID))
+        crossings = CrossingQueue(CrossingStore(self.store), self.journals[-1], {CHAIN_ID: PLACES}, Retry())
+        self.arrivals = Arrivals(self.scanner, self.queue, crossings, Manner(poll_s=0.1))
 
     def die(self) -> None:
         """The end of a life."""
@@ -268,4 +278,29 @@ def test_a_rollup_that_is_away_is_no_reorganisation(tmp_path: Path) -> None:
         assert before == reader.queue.open
 
     asyncio.run(main())
+    reader.die()
+
+
+def test_a_rollup_that_gives_few_logs_at_once_is_read_in_smaller_pieces(tmp_path: Path) -> None:
+    """Refused for too many logs it asks for fewer blocks, until it has them all."""
+    rollup = ToyRollup()
+    rollup.grow(300, 1)
+    reader, call = Reader(tmp_path / "messages.sqlite", rollup), rollup.call
+
+    async def stingy(method: str, *params: Any, **_: Any) -> Any:
+        answer = await call(method, *params)
+        if method == "eth_getLogs" and len(answer) > 40:
+            raise RpcError(LIMIT_EXCEEDED, "more than 40 logs")
+        return answer
+
+    rollup.call = stingy  # type: ignore[method-assign]
+
+    async def main() -> None:
+        for _ in range(30):
+            with contextlib.suppress(RpcError):
+                await reader.arrivals.read()
+
+    asyncio.run(main())
+    assert rollup.truth.keys() == reader.queue.open.keys()
+    assert 300 == reader.scanner.read
     reader.die()

@@ -289,7 +289,7 @@ async def test_a_dead_letter_is_kept_with_its_reason_and_revived_on_request(tmp_
         (letter,) = await net.ask("rollnet_messages", {"dead": True})
         assert (hopeless.hash, 2, "proven") == (letter["hash"], letter["failures"], letter["state"])
         assert "gas" in letter["reason"].lower()
-        status = (await net.ask("rollnet_status"))["rollups"]["alpha"]["messages"]
+        status = (await net.ask("rollnet_status"))["rollups"]["alpha"]["withdrawals"]
         assert (1, 1, 1) == (status["dead"], status["proven"], status["finalized"])
         await net.kill()
         await net.start()
