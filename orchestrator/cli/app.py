@@ -22,9 +22,16 @@ COMMANDS = {
     "report": "traces",
     "verify": "verify",
     "demo": "demo",
+    "compare": "compare",
 }
 """Command to module of this package."""
-GROUPS = {"node": "nodes", "topology": "topologies", "strategy": "strategies"}
+GROUPS = {
+    "node": "nodes",
+    "topology": "topologies",
+    "image": "images",
+    "strategy": "strategies",
+    "message": "messages",
+}
 """Group of commands to module of this package."""
 
 
@@ -36,6 +43,7 @@ class LazyCommands(TyperGroup):
         del ctx
         return [
             "demo",
+            "compare",
             "up",
             "status",
             "addresses",
@@ -43,6 +51,7 @@ class LazyCommands(TyperGroup):
             "bundle",
             "deposit",
             "withdraw",
+            "message",
             "trace",
             "report",
             "verify",
@@ -50,6 +59,7 @@ class LazyCommands(TyperGroup):
             "logs",
             "down",
             "gc",
+            "image",
             "topology",
         ]
 

@@ -9,6 +9,7 @@ from typing import Annotated, Any, TypeVar
 import orjson
 import typer
 from rich.console import Console
+from rich.markup import escape
 
 from orchestrator.errors import RollnetError
 from orchestrator.runtimes.errors import SupervisorError
@@ -86,6 +87,6 @@ def progress_lines() -> Callable[[str, Any, float], None]:
     """A progress callback that writes one line per fact to standard error."""
 
     def tell(node: str, state: Any, seconds: float) -> None:
-        err.print(f"[dim]{seconds:6.2f} s[/dim]  {node}: {state}")
+        err.print(f"[dim]{seconds:6.2f} s[/dim]  {escape(node)}: {escape(str(state))}", emoji=False)
 
     return tell

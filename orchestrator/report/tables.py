@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from orchestrator.bridging_terms import ether
+from orchestrator.bridging.terms import ether
 from orchestrator.report.model import MessageRow, Report, ShareRow
 from orchestrator.tracing.outcome import WITHOUT_EFFECT, possible
 from orchestrator.tracing.percentiles import Summary, format_ms

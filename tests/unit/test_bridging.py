@@ -9,9 +9,10 @@ from eth_utils import to_checksum_address
 from hypothesis import given
 from hypothesis import strategies as some
 
-from orchestrator.bridging_terms import (
+from orchestrator.bridging.terms import (
     PATIENT_S,
     WEI,
+    Currency,
     InvalidTransfer,
     account_of,
     deposit_limit_s,
@@ -19,6 +20,7 @@ from orchestrator.bridging_terms import (
     parse_address,
     parse_digest,
     parse_ether,
+    roughly,
     withdrawal_terms,
 )
 from orchestrator.market.testing import example_plan
@@ -35,6 +37,39 @@ def test_amounts_are_exact(wei: int) -> None:
     with localcontext(prec=120):
         assert Decimal(wei) / WEI == Decimal(shown)
     assert not shown.endswith(".")
+
+
+@given(some.integers(1, 2**256 - 1), some.integers(0, 255))
+def test_amounts_of_tokens_are_exact(units: int, decimals: int) -> None:
+    """The same for every number of decimals that a token can have, as far as an amount can be written down."""
+    currency = Currency("USDR", decimals)
+    shown = currency.shown(units)
+    with localcontext(prec=400):
+        assert Decimal(units).scaleb(-decimals) == Decimal(shown)
+    if len(shown) <= 100:
+        assert units == currency.parse(shown)
+
+
+@pytest.mark.parametrize(
+    ("decimals", "text", "words"),
+    [
+        (6, "1.1234567", "at most 6 decimals"),
+        (0, "1.5", "at most 0 decimals"),
+        (0, "lots", "a whole number"),
+        (255, "1000000", "give less"),
+    ],
+)
+def test_amounts_that_a_token_does_not_have(decimals: int, text: str, words: str) -> None:
+    """Finer than its units, or more than there can be."""
+    with pytest.raises(InvalidTransfer, match=words):
+        Currency("USDR", decimals).parse(text)
+
+
+def test_nothing_is_an_amount_where_it_may_be() -> None:
+    """A message may carry no ETH; less than nothing it never does."""
+    assert [0, 0, 1] == [parse_ether(text, zero=True) for text in ("0", "0.0", "1e-18")]
+    with pytest.raises(InvalidTransfer, match="zero or more"):
+        parse_ether("-1", zero=True)
 
 
 @given(some.integers(1, 10**9), some.integers(-18, 12))
@@ -125,6 +160,12 @@ def test_terms_of_withdrawals(period: int, interval: int) -> None:
 def test_deposits_are_waited_for_until_they_are_forced() -> None:
     """The sequencing window fits into the wait."""
     assert PLAN.messaging.sequencing_window * PLAN.l1.block_time_s < deposit_limit_s(PLAN)
+
+
+def test_times_that_are_shown() -> None:
+    """In the largest unit of which there are two, and never as a number that nobody can read."""
+    expected = {0.04: "0.0 s", 7.44: "7.4 s", 119.9: "119.9 s", 120: "2 min", 7200: "2 h", 604_806.5: "7 d"}
+    assert expected == {seconds: roughly(seconds) for seconds in expected}
 
 
 def test_accounts() -> None:

@@ -233,7 +233,8 @@ def test_transactions_are_reported_apart_from_bundles() -> None:
         report.count(Outcome.COMMITTED, Kind.TRANSACTION),
     )
     assert [pytest.approx(1.0)] * 2 == [
-        sum(row.share for row in report.shares if row.kind is kind) for kind in (Kind.BUNDLE, Kind.TRANSACTION)
+        sum(row.share for row in report.shares if row.kind is kind)
+        for kind in (Kind.BUNDLE, Kind.TRANSACTION)
     ]
 
 
