@@ -26,13 +26,13 @@ from bridge.wire.journal import Journal
 from bridge.wire.jsonrpc import Client
 from orchestrator.chains import ChainHandle, ChainUnreachable, SequencerHandle, ServiceHandle
 from orchestrator.errors import RollnetError
-from orchestrator.execution import LIFETIME_S, Execution
+from orchestrator.execution import LIFETIME_S, Execution, chosen_mode
 from orchestrator.node_handles import NodeHandle, Nodes
 from orchestrator.registry import find_devnet
 from orchestrator.rundir import RunDirectory
 from orchestrator.runtimes.control import ControlClient
 from orchestrator.runtimes.startup import Progress
-from orchestrator.strategies.model import Strategy
+from orchestrator.strategies.model import ExecutionMode, Strategy
 from orchestrator.strategies.result import StrategyResult
 from orchestrator.topology.names import L1, RELAYER, SEQUENCER
 from orchestrator.topology.plan import SHARED_SEQUENCER, Account, Plan
@@ -75,6 +75,7 @@ class Devnet:
         state: Path | None = None,
         progress: Progress | None = None,
         dedicated: bool = False,
+        runtime: str | None = None,
     ) -> "AsyncIterator[Devnet]":
         """Launch a devnet and take it down at the end of the block.
 
@@ -84,6 +85,7 @@ class Devnet:
             state: the state home; ``$ROLLNET_HOME`` or its default.
             progress: told of each node's way up.
             dedicated: this process does nothing else, so ``rollnet down`` may end it by force.
+            runtime: ``process``, ``docker`` or ``auto``; what the topology says by default.
 
         Raises:
             InvalidTopology: with all problems of the file.
@@ -91,10 +93,9 @@ class Devnet:
         """
         from orchestrator.launching import launch  # noqa: PLC0415 - launching makes Devnets, so it imports this module
 
-        async with launch(topology, name=name, state=state, progress=progress, dedicated=dedicated) as (
-            net,
-            _,
-        ):
+        async with launch(
+            topology, name=name, state=state, progress=progress, dedicated=dedicated, runtime=runtime
+        ) as (net, _):
             yield net
 
     @staticmethod
@@ -200,20 +201,34 @@ class Devnet:
         strategy: Strategy,
         *,
         account: int = 0,
-        lifetime_s: int = LIFETIME_S,
+        lifetime_s: int | None = None,
         prices: Sequence[int] = (),
+        execution: ExecutionMode | None = None,
+        tell: Callable[[str], None] = lambda _line: None,
     ) -> StrategyResult:
-        """Run a strategy as one atomic bundle and wait for its end.
+        """Run a strategy, all its legs or none, and wait for its end.
 
         Args:
             strategy: such as ``presets.build("iron_condor", net.plan.market)``.
             account: index of the user who signs.
-            lifetime_s: how long it may wait for a slot, seconds.
+            lifetime_s: how long it may take until it is decided, seconds; by default :data:`LIFETIME_S` for a bundle, and over the
+                bridge as long as the topology's waits ask for.
             prices: settlement prices for the payoff table, 1e-6 USD.
+            execution: as a bundle or over the bridge; by default as the strategy says.
+            tell: told of each step over the bridge, a line at a time.
+
+        Raises:
+            ResolutionError: it does not fit this devnet.
+            NeedsBridge: a bundle is wanted for legs that no single sequencer orders.
+            RollnetError: a node that has to be read does not answer, or the account can't pay.
         """
-        return await self.execution.run(
-            strategy, self.plan.users[account], lifetime_s=lifetime_s, prices=prices
-        )
+        user = self.plan.users[account]
+        if chosen_mode(self.plan, strategy, execution) is ExecutionMode.BUNDLE:
+            lifetime_s = LIFETIME_S if lifetime_s is None else lifetime_s
+            return await self.execution.run(strategy, user, lifetime_s=lifetime_s, prices=prices)
+        from orchestrator.bridge_execution.running import run_over_bridge  # noqa: PLC0415 - it takes Devnets, so it imports this module
+
+        return await run_over_bridge(self, strategy, user, tell, lifetime_s=lifetime_s, prices=prices)
 
     def describe(self) -> dict[str, Any]:
         """The machine contract of ``rollnet up --json``.

@@ -1,16 +1,17 @@
-"""Running a strategy on a devnet: resolve → submit → wait → read what it came to.
+"""Running a strategy on a devnet as a bundle: resolve → submit → wait → read what it came to.
 
 The outcome is what the sequencer decided; while it is down the wait goes on, because an acknowledged bundle has an end. Only when
 the deadline and a grace after it have passed without an answer is the outcome ``unknown``.
 
-A bundle is atomic within the rollups of one sequencer: :func:`bundle_sequencer` is where that is decided.
+A bundle is atomic within the rollups of one sequencer: :func:`chosen_mode` is where that is decided; what no bundle can hold goes
+over the bridge (``orchestrator.bridge_execution.running``).
 """
 
 import asyncio
 import secrets
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from bridge.wire.keccak import from_hex, to_hex
 from bridge.wire.stages import Stage
 from orchestrator.chains import ChainHandle, ChainReads, ChainUnreachable, SequencerHandle
 from orchestrator.errors import RollnetError
-from orchestrator.strategies.model import Strategy
+from orchestrator.strategies.model import ExecutionMode, Strategy
 from orchestrator.strategies.resolve import ResolvedStrategy, place, resolve
 from orchestrator.strategies.result import (
     StrategyResult,
@@ -31,7 +32,8 @@ from orchestrator.strategies.result import (
 )
 from orchestrator.topology.plan import Account, Plan
 from orchestrator.topology.sequencing import sets_of
-from orchestrator.tracing import analyse, load_trace
+from orchestrator.tracing import Outcome, analyse, load_trace
+from orchestrator.tracing.capital import capital_of
 from orchestrator.tracing.errors import TracingError
 
 LIFETIME_S = 20
@@ -66,10 +68,79 @@ def bundle_sequencer(plan: Plan, rollups: Iterable[str]) -> str:
         raise NeedsBridge(
             f"legs on {', '.join(names)} can't be one atomic bundle: in messaging mode {plan.messaging.mode} "
             "each rollup has its own sequencer",
-            "this needs execution: bridge, which is not available in this version; put all legs on one rollup, "
-            "or run a topology with messaging: {mode: shared-sequencer}",
+            "this needs execution: bridge (or auto), such as `rollnet strategy run … --execution bridge`; or put all legs "
+            "on one rollup, or run a topology with messaging: {mode: shared-sequencer}",
         )
     return sets[0].node
+
+
+def chosen_mode(plan: Plan, strategy: Strategy, wanted: ExecutionMode | None = None) -> ExecutionMode:
+    """How a strategy is executed: ``bundle`` or ``bridge``. Pure.
+
+    Args:
+        plan: the devnet.
+        strategy: whose own wish counts where there is no other.
+        wanted: by whoever runs it; goes before the strategy's wish.
+
+    Raises:
+        ResolutionError: a leg is for a rollup that has no market.
+        NeedsBridge: a bundle is wanted for legs that no single sequencer orders.
+    """
+    mode = wanted or strategy.execution
+    if mode is ExecutionMode.BRIDGE:
+        return mode
+    rollups = {rollup.name for rollup in place(strategy, plan.rollups)}
+    if mode is ExecutionMode.AUTO and len(sets_of(plan, rollups)) != 1:
+        return ExecutionMode.BRIDGE
+    bundle_sequencer(plan, rollups)
+    return ExecutionMode.BUNDLE
+
+
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """What the journals say of one bundle or strategy."""
+
+    latency_ms: Mapping[str, float]
+    """By stage, and :data:`END_TO_END`."""
+    critical_path: tuple[Mapping[str, Any], ...] = ()
+    l1_gas: int = 0
+    """Gas of the L1 transactions that were sent for it alone, each counted once."""
+    ended: bool = False
+    """Whether they tell its end."""
+    locked_s: Mapping[int, float] = field(default_factory=dict)
+    """How long cash was set aside, seconds, by leg; over the bridge a leg is a participating rollup."""
+
+
+async def timing(run_dir: Path, digest: str) -> Timing:
+    """Read the journals of a run; what they don't tell is left out."""
+    try:
+        trace = await asyncio.to_thread(load_trace, run_dir, digest)
+        found = await asyncio.to_thread(analyse, trace)
+    except TracingError:
+        return Timing({})
+    latency = {taken.stage.value: taken.duration_ns / 1e6 for taken in found.stage_times}
+    if found.end_to_end_ns is not None:
+        latency[END_TO_END] = found.end_to_end_ns / 1e6
+    path = tuple(
+        {
+            "since": part.since,
+            "until": part.until,
+            "node": part.node,
+            "leg": part.leg,
+            "ms": part.duration_ns / 1e6,
+        }
+        for part in found.segments
+    )
+    paid = {
+        event.attrs["l1_tx"]: event.attrs["gas"]
+        for event in trace.events
+        if {"l1_tx", "gas"} <= event.attrs.keys()
+    }
+    locks = {lock.leg: lock for lock in capital_of(found.built).locks}
+    locked = {
+        leg: (lock.until_ns - lock.since_ns) / 1e9 for leg, lock in locks.items() if lock.until_ns is not None
+    }
+    return Timing(latency, path, sum(paid.values()), found.outcome is not Outcome.UNKNOWN, locked)
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,21 +285,5 @@ class Execution:
 
     async def _timing(self, digest: str) -> tuple[dict[str, float], tuple[dict[str, Any], ...]]:
         """Latency by stage and the critical path, from the journals."""
-        try:
-            found = await asyncio.to_thread(lambda: analyse(load_trace(self.run_dir, digest)))
-        except TracingError:
-            return {}, ()
-        latency = {taken.stage.value: taken.duration_ns / 1e6 for taken in found.stage_times}
-        if found.end_to_end_ns is not None:
-            latency[END_TO_END] = found.end_to_end_ns / 1e6
-        path = [
-            {
-                "since": part.since,
-                "until": part.until,
-                "node": part.node,
-                "leg": part.leg,
-                "ms": part.duration_ns / 1e6,
-            }
-            for part in found.segments
-        ]
-        return latency, tuple(path)
+        found = await timing(self.run_dir, digest)
+        return dict(found.latency_ms), tuple(map(dict, found.critical_path))

@@ -4,8 +4,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from bridge.wire.journal import Journal
-from orchestrator.runtimes.base import NodeStatus
-from orchestrator.runtimes.process import ProcessRuntime
+from orchestrator.runtimes.base import NodeStatus, Runtime
 
 
 class Nodes(Protocol):
@@ -22,7 +21,7 @@ class Nodes(Protocol):
 class LocalNodes:
     """Nodes that this process runs."""
 
-    runtime: ProcessRuntime
+    runtime: Runtime
 
     async def operate(self, operation: str, node: str) -> NodeStatus:
         """Straight to the runtime."""

@@ -13,8 +13,8 @@ import contextlib
 import random
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import dataclass, field, replace
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -25,14 +25,17 @@ from orchestrator.devnet import Devnet
 from orchestrator.errors import RollnetError
 from orchestrator.report import write_report
 from orchestrator.strategies import presets
-from orchestrator.strategies.model import Side, Strategy
+from orchestrator.strategies.model import Strategy
 from orchestrator.strategies.resolve import ResolvedStrategy, resolve
 from orchestrator.strategies.result import StrategyResult
+from orchestrator.strategies.sampling import random_strategy, with_failing_leg
 from orchestrator.topology.load import load_topology
 from orchestrator.topology.plan import SHARED_SEQUENCER, Plan
 from orchestrator.topology.resolve import make_plan
 from orchestrator.tracing import load_traces
+from orchestrator.verdict import LegsOnChain, Verdict
 from orchestrator.verification import Verification, live_sources, verify
+from orchestrator.waiting import eventually
 
 Tell = Callable[[str], None]
 """Takes one line for the human who watches."""
@@ -43,64 +46,6 @@ LOAD_S = 4.0
 """Length of the load around the kill, seconds."""
 DOWN_S = 0.5
 """How long the sequencer stays dead, seconds."""
-FAIL_SHARE = 0.3
-"""Share of the load's strategies with a leg that must fail."""
-
-
-@dataclass(frozen=True, slots=True)
-class LegsOnChain:
-    """What one acknowledged bundle came to, by the rollups' own receipts."""
-
-    bundle: str
-    decided: str
-    """The sequencer's word: committed, aborted or expired; ``unknown`` if it has none."""
-    executed: int
-    """Legs with a successful receipt."""
-    legs: int
-
-    @property
-    def whole(self) -> bool:
-        """All legs or none, and as decided."""
-        return self.executed == {"committed": self.legs, "aborted": 0, "expired": 0}.get(self.decided, -1)
-
-
-@dataclass(frozen=True, slots=True)
-class Verdict:
-    """What the run showed."""
-
-    committed: StrategyResult
-    aborted: StrategyResult
-    bundles: tuple[LegsOnChain, ...]
-    in_flight_at_kill: int
-    recovery_s: float
-    rebuilt: Verification
-    """Every rollup again, from L1 alone."""
-    report: Path
-
-    @property
-    def violations(self) -> tuple[str, ...]:
-        """Everything that must not happen and did."""
-        found = [
-            f"bundle {b.bundle}: decided {b.decided}, {b.executed} of {b.legs} legs on chain"
-            for b in self.bundles
-            if not b.whole
-        ]
-        if self.committed.outcome != "committed":
-            found.append(
-                f"the iron condor should have committed: {self.committed.outcome}, {self.committed.reason}"
-            )
-        if self.aborted.outcome != "aborted":
-            found.append(f"the condor with a failing leg should have aborted: {self.aborted.outcome}")
-        found += [
-            f"{name} block {finding.block}: {finding.what} claimed {finding.claimed}, L1 gives {finding.derived}"
-            for name, finding in self.rebuilt.findings
-        ]
-        return tuple(found)
-
-    @property
-    def counts(self) -> dict[str, int]:
-        """Acknowledged bundles by outcome."""
-        return dict(Counter(bundle.decided for bundle in self.bundles))
 
 
 @dataclass(slots=True)
@@ -193,7 +138,7 @@ class Run:
     async def _user(self, user: int, stop: asyncio.Event) -> None:
         rng = random.Random(f"{self.seed}/{user}")
         while not stop.is_set():
-            strategy = random_strategy(self.net, rng)
+            strategy = random_strategy(self.net.plan, rng)
             try:
                 resolved = await resolve(
                     strategy,
@@ -251,26 +196,6 @@ def in_flight_at(run_dir: Path, moment_ns: int) -> int:
         end = min((times[stage] for stage in (Stage.DECIDED, Stage.EXPIRED) if stage in times), default=None)
         count += admitted is not None and admitted < moment_ns and (end is None or end > moment_ns)
     return count
-
-
-def random_strategy(net: Devnet, rng: random.Random) -> Strategy:
-    """A preset on rollups chosen at random, often with a leg that must fail."""
-    market = net.plan.market
-    assert market is not None, "the runner needs a market"
-    rollups = tuple(rng.sample(sorted(net.rollups), k=min(len(net.rollups), rng.randint(2, 4))))
-    quantity = rng.choice((0.01, 0.05, 0.1))
-    strategy = presets.build(rng.choice(sorted(presets.PRESETS)), market, rollups=rollups, quantity=quantity)
-    if rng.random() < FAIL_SHARE:
-        return with_failing_leg(strategy, rng.randrange(len(strategy.legs)))
-    return strategy
-
-
-def with_failing_leg(strategy: Strategy, index: int) -> Strategy:
-    """The strategy with a limit on one leg that no market meets: the leg reverts on its rollup."""
-    legs = list(strategy.legs)
-    impossible = 1 if legs[index].side is Side.BUY else 10**15
-    legs[index] = replace(legs[index], limit=impossible)
-    return replace(strategy, legs=tuple(legs))
 
 
 class UnfitTopology(RollnetError):  # noqa: N818 - named for what the user holds in hand
@@ -349,23 +274,6 @@ async def _rebuilt(net: Devnet, tell: Tell) -> Verification:
         f"rebuilt from L1 alone: {sum(found.blocks.values())} blocks, {found.bundles} bundles, {found.verdict}"
     )
     return found
-
-
-async def eventually(
-    holds: Callable[[], Awaitable[bool]], within_s: float, what: str, *, every_s: float = 0.05
-) -> None:
-    """Ask until something holds; nodes that do not answer count as "not yet".
-
-    Raises:
-        RollnetError: it did not come to hold in time.
-    """
-    end = time.monotonic() + within_s
-    while time.monotonic() < end:
-        with contextlib.suppress(RollnetError):
-            if await holds():
-                return
-        await asyncio.sleep(every_s)
-    raise RollnetError(f"waited {within_s:g} s for {what}, in vain", "look at the logs of the run directory")
 
 
 def _usd(amount: int | None) -> str:

@@ -23,7 +23,6 @@ from bridge.wire.stages import Stage
 from orchestrator.chains import ChainReads
 from orchestrator.devnet import Devnet
 from orchestrator.node_handles import LocalNodes
-from orchestrator.runner import eventually
 from orchestrator.strategies import presets
 from orchestrator.strategies.resolve import ResolvedStrategy, resolve
 from orchestrator.topology.load import load_topology
@@ -31,6 +30,7 @@ from orchestrator.topology.plan import Plan
 from orchestrator.topology.resolve import make_plan
 from orchestrator.tracing import Outcome, analyse, load_traces
 from orchestrator.tracing.percentiles import summarize
+from orchestrator.waiting import eventually
 
 ROOT = Path(__file__).parents[1]
 QUAD = ROOT / "topologies" / "condor-quad.yaml"

@@ -1,25 +1,30 @@
-"""``strategy list|show|run``."""
+"""``strategy list|show|run|status``."""
 
+import re
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from rich.table import Table
 
+from orchestrator.bridge_execution.status import status
 from orchestrator.cli.output import JsonOption, NetOption, command, command_group, err, out, run, say_json
+from orchestrator.cli.strategy_output import print_explained, print_result, print_status
 from orchestrator.devnet import Devnet
 from orchestrator.errors import RollnetError
 from orchestrator.execution import LIFETIME_S
 from orchestrator.market.units import price_units
 from orchestrator.registry import find_devnet
+from orchestrator.strategies.bridge_terms import MAX_LOCK_S
 from orchestrator.strategies.catalogue import describe_strategy, find_strategy, list_presets
+from orchestrator.strategies.model import ExecutionMode
 from orchestrator.topology.load import load_topology
 from orchestrator.topology.plan import MarketPlan
 from orchestrator.topology.resolve import make_plan
 
 app = command_group("List, explain and run multi-leg option strategies.")
 
-EXIT_CODES = {"committed": 0, "aborted": 1, "unknown": 2}
+EXIT_CODES = {"committed": 0, "aborted": 1, "unknown": 2, "partial": 2}
 
 StrategyArgument = Annotated[
     str, typer.Argument(help="A preset (see `rollnet strategy list`) or a strategy file.")
@@ -84,7 +89,7 @@ def show(
         if as_json:
             say_json(explained)
         else:
-            _print_explained(explained)
+            print_explained(explained)
 
 
 @app.command("run")
@@ -96,22 +101,71 @@ def run_(
     limits: LimitOption = None,
     at: PriceOption = None,
     lifetime: Annotated[
-        int, typer.Option(min=1, max=3600, help="Seconds that it may wait for a slot.")
-    ] = LIFETIME_S,
+        int | None,
+        typer.Option(
+            min=1,
+            max=MAX_LOCK_S,
+            help=f"Seconds until it must be decided: {LIFETIME_S} for a bundle, over the bridge what its waits ask for.",
+        ),
+    ] = None,
+    execution: Annotated[
+        ExecutionMode | None,
+        typer.Option(
+            help="One bundle at a sequencer, or escrow over the L1 bridge; auto takes a bundle where one sequencer orders all "
+            "legs. Goes before what the strategy's file says.",
+        ),
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Run a strategy as one atomic bundle: all legs or none. Exits 0 committed, 1 aborted, 2 unknown.
+    """Run a strategy: all legs or none. Exits 0 committed, 1 aborted, 2 unknown (then ask again with `strategy status`).
 
-    Example: rollnet strategy run iron_condor --set quantity=1 --json
+    Example: rollnet strategy run iron_condor --set quantity=1 --execution bridge --json
     """
     with command(as_json=as_json):
-        document = run(_run(strategy, net, account, settings or [], limits or [], lifetime, _units(at)))
+        document = run(
+            _run(strategy, net, account, settings or [], limits or [], lifetime, _units(at), execution)
+        )
         if as_json:
             say_json(document)
         else:
-            _print_result(document)
+            print_result(document)
         code = EXIT_CODES[document["outcome"]]
     raise typer.Exit(code)
+
+
+@app.command("status")
+def status_(
+    strategy: Annotated[
+        str, typer.Argument(metavar="ID", help="A strategy's id, as `strategy run` tells it.")
+    ],
+    net: NetOption = None,
+    wait: Annotated[bool, typer.Option("--wait", help="Follow it to its end first.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Tell how far a strategy over the bridge is, on L1 and on each rollup. Exits 0 committed, 1 aborted, 2 not ended.
+
+    Example: rollnet strategy status 0x… --wait
+    """
+    with command(as_json=as_json):
+        document = run(_status(strategy, net, wait=wait))
+        if as_json:
+            say_json(document)
+        else:
+            print_status(document)
+        code = EXIT_CODES[document["outcome"]]
+    raise typer.Exit(code)
+
+
+async def _status(wanted: str, net: str | None, *, wait: bool) -> dict[str, Any]:
+    if not re.fullmatch(r"0x[0-9a-fA-F]{64}", wanted):
+        raise InputError(f"{wanted!r} is not a strategy's id", "give 0x and 64 hexadecimal digits")
+    async with Devnet.attach(find_devnet(net).name) as devnet:
+        found = await status(devnet, wanted.lower(), wait=wait, tell=_tell)
+        return {"net": devnet.name, **found.to_json()}
+
+
+def _tell(line: str) -> None:
+    err.print(f"  {line}", markup=False)
 
 
 async def _run(
@@ -120,8 +174,9 @@ async def _run(
     account: int,
     settings: list[str],
     limits: list[str],
-    lifetime: int,
+    lifetime: int | None,
     prices: list[int],
+    execution: ExecutionMode | None,
 ) -> dict[str, Any]:
     async with Devnet.attach(find_devnet(net).name) as devnet:
         market = _market_of(devnet.plan.market, devnet.name)
@@ -130,7 +185,9 @@ async def _run(
             raise InputError(
                 f"there is no account {account}", f"accounts go from 0 to {len(devnet.plan.users) - 1}"
             )
-        result = await devnet.run(strategy, account=account, lifetime_s=lifetime, prices=prices)
+        result = await devnet.run(
+            strategy, account=account, lifetime_s=lifetime, prices=prices, execution=execution, tell=_tell
+        )
         return result.to_json()
 
 
@@ -161,69 +218,3 @@ def _market_of(market: MarketPlan | None, name: str) -> MarketPlan:
 def _units(prices: list[float] | None) -> list[int]:
     """USD to 1e-6 USD."""
     return [price_units(price) for price in prices or []]
-
-
-def _print_payoffs(document: dict[str, Any]) -> None:
-    table = Table("settlement price", "pay-off", "profit")
-    for row in document["payoffs"]:
-        table.add_row(_usd(row["price"]), _usd(row["payoff"]), _usd(row["payoff"] - document["net_premium"]))
-    out.print(table)
-
-
-def _usd(amount: int | None) -> str:
-    return "" if amount is None else f"{amount / 1e6:,.2f}"
-
-
-def _print_explained(explained: dict[str, Any]) -> None:
-    table = Table(
-        "leg", "rollup", "side", "kind", "strike", "quantity", "model price", title=explained["name"]
-    )
-    for index, leg in enumerate(explained["legs"]):
-        quantity = f"{leg['quantity'] / 1e4:g}"
-        table.add_row(
-            str(index),
-            leg["rollup"],
-            leg["side"],
-            leg["kind"],
-            _usd(leg["strike"]),
-            quantity,
-            _usd(leg["model_price"]),
-        )
-    out.print(table)
-    out.print(explained["summary"], markup=False)
-    out.print(
-        f"model premium {_usd(explained['net_premium'])}  max loss {_usd(explained['max_loss'])}"
-        f"  max gain {_usd(explained['max_gain'])} USD"
-    )
-    _print_payoffs(explained)
-
-
-def _print_result(document: dict[str, Any]) -> None:
-    style = {"committed": "green", "aborted": "yellow", "unknown": "red"}[document["outcome"]]
-    out.print(f"{document['strategy']}: {document['outcome']}", style=style)
-    if document["reason"]:
-        out.print(f"  reason: {document['reason']}", markup=False)
-    if document["legs"]:
-        table = Table("leg", "rollup", "side", "kind", "strike", "status", "premium")
-        for index, leg in enumerate(document["legs"]):
-            premium = _usd(leg["premium"])
-            table.add_row(
-                str(index),
-                leg["rollup"],
-                leg["side"],
-                leg["kind"],
-                _usd(leg["strike"]),
-                leg["status"],
-                premium,
-            )
-        out.print(table)
-    if document["payoffs"]:
-        out.print(
-            f"  net premium {_usd(document['net_premium'])}  max loss {_usd(document['max_loss'])}"
-            f"  max gain {_usd(document['max_gain'])} USD"
-        )
-        _print_payoffs(document)
-    if "end_to_end" in document["latency_ms"]:
-        out.print(f"  end to end {document['latency_ms']['end_to_end']:.0f} ms")
-    if document["bundle_hash"]:
-        err.print(f"  trace it: rollnet trace {document['bundle_hash']}")

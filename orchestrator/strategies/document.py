@@ -6,7 +6,7 @@
     preset: iron_condor              legs:
     parameters:                        - {side: buy, kind: call, strike: 2000, quantity: 1.5, rollup: alpha}
       quantity: 2                      - {side: sell, kind: put, strike: 1800, quantity: 1.5, expiry: 7d, limit: 20.5}
-      wing: 2
+      wing: 2                        execution: bridge
 
 Lines, duplicate keys and YAML's traps are the topology loader's business; this module says what a strategy is.
 """
@@ -19,7 +19,7 @@ from typing import Any, TypeVar
 from orchestrator.errors import RollnetError
 from orchestrator.market.units import price_units, quantity_units
 from orchestrator.strategies.errors import StrategyDocumentError
-from orchestrator.strategies.model import AUTO, Kind, Leg, Side, Strategy
+from orchestrator.strategies.model import AUTO, ExecutionMode, Kind, Leg, Side, Strategy
 from orchestrator.strategies.parameters import read_parameters, seconds
 from orchestrator.strategies.presets import PRESETS, build
 from orchestrator.topology.document import Document, parse_document
@@ -29,7 +29,7 @@ from orchestrator.topology.source import read_source
 
 T = TypeVar("T")
 
-_KEYS = ("name", "summary", "preset", "parameters", "legs")
+_KEYS = ("name", "summary", "execution", "preset", "parameters", "legs")
 
 
 def load_strategy(path: Path, market: MarketPlan) -> Strategy:
@@ -76,6 +76,7 @@ class _Reader:
         content = self._document.content
         self._known(content, _KEYS, ())
         name = self._text(content, "name")
+        execution = self._execution(content)
         written, preset = "legs" in content, "preset" in content
         if written == preset:
             if not self._document.spoiled:
@@ -84,7 +85,17 @@ class _Reader:
         strategy = self._from_preset(content) if preset else self._from_legs(content["legs"], name)
         if strategy is None or self.findings:
             return None
-        return Strategy(name or strategy.name, strategy.legs, str(content.get("summary", strategy.summary)))
+        summary = str(content.get("summary", strategy.summary))
+        return Strategy(name or strategy.name, strategy.legs, summary, execution)
+
+    def _execution(self, content: Mapping[str, Any]) -> ExecutionMode:
+        wanted = content.get("execution", ExecutionMode.AUTO)
+        if wanted in tuple(ExecutionMode):
+            return ExecutionMode(wanted)
+        if ("execution",) not in self._document.spoiled:
+            modes = ", ".join(ExecutionMode)
+            self._find(("execution",), f"{wanted!r} is no way to execute a strategy", f"there are {modes}")
+        return ExecutionMode.AUTO
 
     def _from_preset(self, content: Mapping[str, Any]) -> Strategy | None:
         name, parameters = content["preset"], content.get("parameters", {})

@@ -30,6 +30,17 @@ class Side(StrEnum):
         return Side.SELL if self is Side.BUY else Side.BUY
 
 
+class ExecutionMode(StrEnum):
+    """How the legs of a strategy are made to happen together."""
+
+    AUTO = "auto"
+    """As a bundle where one sequencer orders all the legs, else over the bridge."""
+    BUNDLE = "bundle"
+    """One atomic bundle at a sequencer."""
+    BRIDGE = "bridge"
+    """Escrow two-phase commit over L1."""
+
+
 @dataclass(frozen=True, slots=True)
 class Leg:
     """One trade of a strategy.
@@ -86,6 +97,8 @@ class Strategy:
     """In order of execution on each rollup."""
     summary: str = ""
     """One sentence for humans."""
+    execution: ExecutionMode = ExecutionMode.AUTO
+    """How its legs are made to happen together, unless whoever runs it says otherwise."""
 
     def __post_init__(self) -> None:
         if not 0 < len(self.legs) <= MAX_LEGS:

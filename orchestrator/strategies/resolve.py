@@ -1,6 +1,6 @@
-"""From a strategy to a bundle: places the legs, reads what the market offers, signs.
+"""From a strategy to legs on rollups, and from those to a bundle: places the legs, reads what the market offers, signs.
 
-The order matters: the bundle hash binds chain, sender and nonce of every leg but no calldata, so it is known before
+The order matters in a bundle: the bundle hash binds chain, sender and nonce of every leg but no calldata, so it is known before
 anything is signed, and each leg's calldata carries it. The market then refuses a leg that runs outside of exactly this bundle.
 """
 
@@ -48,6 +48,7 @@ class PlacedLeg:
     rollup: str
     chain_id: int
     nonce: int
+    """The sender's, if the legs are a bundle's; each is a transaction of its own."""
     series: bytes
     """32 bytes."""
     expiry: int
@@ -99,23 +100,34 @@ async def resolve(
         ResolutionError: the plan has no market, a rollup doesn't exist, or a series isn't quoted there.
         VenueError: a rollup has no market contract.
     """
-    if plan.market is None:
-        raise ResolutionError(f"topology {plan.name} has no market to trade on", "add a market section")
-    places = place(strategy, plan.rollups)
-    maker = next(role.address for role in plan.roles if role.name == "maker")
-    boards, nonces = await _read(access, {rollup.name for rollup in places}, maker, account.address)
-    legs = _placed(strategy, plan.market, places, boards, nonces)
+    maker, legs, price_cap = await resolve_legs(strategy, plan, account, access)
     wallet = Wallet(account.private_key)
     name = bundle_hash([(leg.chain_id, wallet.address, leg.nonce) for leg in legs], max_timestamp, salt)
     return ResolvedStrategy(
         strategy=strategy,
         sender=account.address,
-        price_cap=price_units(plan.market.price_cap),
+        price_cap=price_cap,
         legs=legs,
         bundle_hash=name,
         max_timestamp=max_timestamp,
         salt=salt,
         transactions=tuple(_signed(leg, maker, name, wallet) for leg in legs),
+    )
+
+
+async def resolve_legs(
+    strategy: Strategy, plan: Plan, account: Account, access: ChainAccess
+) -> tuple[str, tuple[PlacedLeg, ...], int]:
+    """Who makes the market, each leg with everything decided, and the market's price cap in 1e-6 USD; raises as :func:`resolve`."""
+    if plan.market is None:
+        raise ResolutionError(f"topology {plan.name} has no market to trade on", "add a market section")
+    places = place(strategy, plan.rollups)
+    maker = plan.role("maker").address
+    boards, nonces = await _read(access, {rollup.name for rollup in places}, maker, account.address)
+    return (
+        maker,
+        _placed(strategy, plan.market, places, boards, nonces),
+        price_units(plan.market.price_cap),
     )
 
 

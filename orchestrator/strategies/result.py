@@ -14,8 +14,10 @@ from orchestrator.strategies.errors import ReceiptError
 from orchestrator.strategies.payoff import Holding, Profile, payoff, profile
 from orchestrator.strategies.resolve import PlacedLeg, ResolvedStrategy
 
-Outcome = Literal["committed", "aborted", "unknown"]
-"""``unknown``: nobody answered in time; ask again by the bundle's hash."""
+Outcome = Literal["committed", "aborted", "unknown", "partial"]
+"""``unknown``: nobody answered in time; ask again by the hash. ``partial``: some legs were traded and others given up, which only the bridge can do,
+and only if somebody refunded a leg before a commit came that was late beyond all margins."""
+Execution = Literal["bundle", "bridge"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,19 +25,24 @@ class LegOutcome:
     """What became of one leg."""
 
     placed: PlacedLeg
-    transaction_hash: bytes
+    transaction_hash: bytes | None
+    """Of the rollup's transaction that ended it; None when that isn't known."""
     status: Literal["executed", "reverted", "unknown"]
     price: int | None = None
     """1e-6 USD per unit; None unless executed."""
     premium: int | None = None
     """Paid (positive) or received (negative), 1e-6 USD; None unless executed."""
+    locked_s: float | None = None
+    """How long its cash was set aside before its end, seconds; None if it never was, or isn't known."""
+    locked_cash: int | None = None
+    """What of the account's cash was set aside, 1e-6 USD; None as before."""
 
     def to_json(self) -> dict[str, Any]:
         """Plain values for a report."""
         leg = self.placed.leg
         return {
             "rollup": self.placed.rollup,
-            "tx_hash": to_hex(self.transaction_hash),
+            "tx_hash": None if self.transaction_hash is None else to_hex(self.transaction_hash),
             "status": self.status,
             "premium": self.premium,
             "price": self.price,
@@ -45,6 +52,9 @@ class LegOutcome:
             "strike": leg.strike,
             "expiry": self.placed.expiry,
             "quantity": leg.quantity,
+            "locked": None
+            if self.locked_s is None
+            else {"seconds": round(self.locked_s, 3), "cash": self.locked_cash},
         }
 
 
@@ -55,6 +65,7 @@ class StrategyResult:
     outcome: Outcome
     strategy: str
     bundle_hash: bytes
+    """Of the bundle; over the bridge the strategy's id."""
     legs: tuple[LegOutcome, ...]
     reason: str | None = None
     """Why it was aborted, or why its end isn't known."""
@@ -66,6 +77,9 @@ class StrategyResult:
     """By stage."""
     critical_path: tuple[Mapping[str, Any], ...] = ()
     """Its steps in order: since, until (stages), node, leg, ms; their times sum to the end-to-end time."""
+    execution: Execution = "bundle"
+    l1_gas: int | None = None
+    """Gas of the L1 transactions that were sent for this strategy alone; None for a bundle, which shares its superbatch's."""
 
     def to_json(self) -> dict[str, Any]:
         """The machine contract of ``rollnet strategy run --json``."""
@@ -83,6 +97,19 @@ class StrategyResult:
             "payoffs": [{"price": price, "payoff": value} for price, value in self.payoffs],
             "latency_ms": dict(self.latency_ms),
             "critical_path": [dict(step) for step in self.critical_path],
+            "execution": self.execution,
+            "locked": self._locked(),
+            "l1_gas": self.l1_gas,
+        }
+
+    def _locked(self) -> dict[str, float | int] | None:
+        """The longest time that a leg was locked, and all cash that was."""
+        legs = [leg for leg in self.legs if leg.locked_s is not None]
+        if not legs:
+            return None
+        return {
+            "seconds": round(max(leg.locked_s or 0.0 for leg in legs), 3),
+            "cash": sum(leg.locked_cash or 0 for leg in legs),
         }
 
 
@@ -108,16 +135,14 @@ def committed(
     """
     pairs = zip(resolved.legs, resolved.transaction_hashes, receipts, strict=True)
     legs = tuple(_executed(resolved, placed, digest, receipt) for placed, digest, receipt in pairs)
-    holdings = [holding_of(placed) for placed in resolved.legs]
-    strikes = {placed.leg.strike for placed in resolved.legs}
-    table = sorted(set(prices) or {0, *strikes, resolved.price_cap})
+    known, table = outlook(legs, resolved.price_cap, prices)
     return StrategyResult(
         outcome="committed",
         strategy=resolved.strategy.name,
         bundle_hash=resolved.bundle_hash,
         legs=legs,
-        profile=profile(holdings, sum(leg.premium or 0 for leg in legs), resolved.price_cap),
-        payoffs=tuple((price, payoff(holdings, price, resolved.price_cap)) for price in table),
+        profile=known,
+        payoffs=table,
         latency_ms=latency_ms or {},
         critical_path=tuple(critical_path),
     )
@@ -155,6 +180,22 @@ def committed_unread(
         reason=reason,
         latency_ms=latency_ms or {},
     )
+
+
+def outlook(
+    legs: Sequence[LegOutcome], price_cap: int, prices: Sequence[int] = ()
+) -> tuple[Profile, tuple[tuple[int, int], ...]]:
+    """What executed legs can still win or lose together: the profile, and (settlement price, payoff without premium) at prices.
+
+    Args:
+        legs: all of them executed.
+        price_cap: settlement prices above count as this, 1e-6 USD per unit.
+        prices: settlement prices of the table, 1e-6 USD per unit; none means every strike and the price cap.
+    """
+    holdings = [holding_of(leg.placed) for leg in legs]
+    table = sorted(set(prices) or {0, *(leg.placed.leg.strike for leg in legs), price_cap})
+    known = profile(holdings, sum(leg.premium or 0 for leg in legs), price_cap)
+    return known, tuple((price, payoff(holdings, price, price_cap)) for price in table)
 
 
 def revert_reason(resolved: ResolvedStrategy, leg: int, data: bytes) -> str:

@@ -11,7 +11,7 @@ import pytest_asyncio
 from bridge.wire.keccak import from_hex
 from orchestrator.devnet import Devnet
 from orchestrator.errors import RollnetError
-from orchestrator.runner import eventually
+from orchestrator.waiting import eventually
 
 pytestmark = [pytest.mark.chaos, pytest.mark.asyncio(loop_scope="module")]
 

@@ -12,9 +12,9 @@ from bridge.l1.blocks import read_blocks
 from bridge.wire.derivation import Derivation, DerivedSlot, Member, Rules
 from bridge.wire.slot import Slot, slot_hash
 from orchestrator.devnet import Devnet
-from orchestrator.runner import eventually
 from orchestrator.settlement.deployments import deployments
 from orchestrator.verification import live_sources, verify
+from orchestrator.waiting import eventually
 
 pytestmark = [pytest.mark.chaos, pytest.mark.asyncio(loop_scope="module")]
 

@@ -22,8 +22,9 @@ from orchestrator.chains import ChainHandle, ChainReads
 from orchestrator.devnet import Devnet
 from orchestrator.errors import RollnetError
 from orchestrator.market.genesis import MAKER_CASH, USER_CASH
-from orchestrator.runner import eventually, random_strategy
 from orchestrator.strategies.resolve import ResolvedStrategy, resolve
+from orchestrator.strategies.sampling import random_strategy
+from orchestrator.waiting import eventually
 
 pytestmark = [pytest.mark.chaos, pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(150)]
 
@@ -94,7 +95,7 @@ async def trade_on(net: Devnet, user: int, load: Load, work: asyncio.Semaphore) 
     """One user: strategies one after the other, until all users together had enough acknowledged."""
     rng = random.Random(f"{SEED}/{user}")
     while len(load.acknowledged) < STRATEGIES:
-        strategy = random_strategy(net, rng)
+        strategy = random_strategy(net.plan, rng)
         salt = rng.randbytes(32)
         try:
             resolved = await resolve(

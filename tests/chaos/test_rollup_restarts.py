@@ -19,8 +19,8 @@ from orchestrator.chains import ChainHandle
 from orchestrator.devnet import Devnet
 from orchestrator.errors import RollnetError
 from orchestrator.node_handles import LocalNodes
-from orchestrator.runner import eventually
 from orchestrator.runtimes.orphans import group_members
+from orchestrator.waiting import eventually
 
 pytestmark = [pytest.mark.chaos, pytest.mark.asyncio(loop_scope="module")]
 

@@ -25,8 +25,8 @@ from bridge.wire.keccak import from_hex, keccak256, to_hex
 from orchestrator.chains import ChainHandle
 from orchestrator.devnet import Devnet
 from orchestrator.node_handles import LocalNodes
-from orchestrator.runner import eventually
 from orchestrator.topology.plan import Account
+from orchestrator.waiting import eventually
 
 pytestmark = [pytest.mark.chaos, pytest.mark.asyncio(loop_scope="module")]
 

@@ -18,10 +18,11 @@ from orchestrator.chains import ChainHandle
 from orchestrator.devnet import Devnet
 from orchestrator.errors import RollnetError
 from orchestrator.execution import NeedsBridge
-from orchestrator.runner import eventually
 from orchestrator.settlement.deployments import deployments
 from orchestrator.strategies import presets
+from orchestrator.strategies.model import ExecutionMode
 from orchestrator.topology.plan import Account
+from orchestrator.waiting import eventually
 
 pytestmark = [pytest.mark.process, pytest.mark.asyncio(loop_scope="module")]
 
@@ -121,7 +122,7 @@ async def test_a_bundle_holds_one_rollup_s_legs(net: Devnet, signed: Callable[..
     alone = await net.run(presets.build("vertical", net.plan.market, rollups=("beta",)), account=2)
     assert ("committed", ["executed"] * 2) == (alone.outcome, [leg.status for leg in alone.legs])
     with pytest.raises(NeedsBridge):
-        await net.run(presets.build("vertical", net.plan.market), account=2)
+        await net.run(presets.build("vertical", net.plan.market), account=2, execution=ExecutionMode.BUNDLE)
     chains = list(net.rollups.values())
     raws = [
         from_hex(signed(net.accounts[3], chain, await nonce_of(chain, net.accounts[3]))) for chain in chains

@@ -13,10 +13,10 @@ from bridge.wire.keccak import from_hex, to_hex
 from orchestrator.chains import ChainHandle
 from orchestrator.devnet import Devnet
 from orchestrator.errors import RollnetError
-from orchestrator.runner import eventually
 from orchestrator.settlement.deployments import deployments
 from orchestrator.topology.plan import Account
 from orchestrator.verification import live_sources, verify
+from orchestrator.waiting import eventually
 
 pytestmark = [pytest.mark.process, pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(180)]
 

@@ -10,10 +10,10 @@ import pytest
 import pytest_asyncio
 
 from orchestrator.devnet import Devnet
-from orchestrator.runner import eventually
 from orchestrator.settlement.deployments import deployments
 from orchestrator.verification import live_sources, verify
 from orchestrator.verification.rebuild import proposed_outputs
+from orchestrator.waiting import eventually
 
 pytestmark = [pytest.mark.process, pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(150)]
 

@@ -18,8 +18,8 @@ from bridge.wire.errors import (
 from bridge.wire.keccak import from_hex, keccak256, to_hex
 from orchestrator.chains import ChainHandle
 from orchestrator.devnet import Devnet
-from orchestrator.runner import eventually
 from orchestrator.topology.plan import Account
+from orchestrator.waiting import eventually
 
 pytestmark = [pytest.mark.process, pytest.mark.asyncio(loop_scope="module")]
 

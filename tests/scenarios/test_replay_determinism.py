@@ -17,7 +17,7 @@ from bridge.wire.slot import Block, block_transactions
 from orchestrator.devnet import Devnet
 from orchestrator.market.scratch import anvil_binary
 from orchestrator.nodes import genesis_path
-from orchestrator.runner import random_strategy
+from orchestrator.strategies.sampling import random_strategy
 from rollup_node.chain import Chain
 from rollup_node.engines.base import BlockInput
 from rollup_node.engines.evm import EvmEngine
@@ -36,7 +36,7 @@ async def net(launched: Any, repository: Path) -> AsyncIterator[Devnet]:
     """Two rollups on which bundles committed and aborted."""
     async with launched(repository / "topologies" / "pair.yaml") as running:
         rng = random.Random(SEED)
-        outcomes = [(await running.run(random_strategy(running, rng))).outcome for _ in range(8)]
+        outcomes = [(await running.run(random_strategy(running.plan, rng))).outcome for _ in range(8)]
         assert {"committed", "aborted"} == set(outcomes)
         yield running
 

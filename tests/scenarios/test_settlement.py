@@ -14,9 +14,9 @@ from bridge.wire.keccak import from_hex, to_hex
 from orchestrator.chains import ChainHandle
 from orchestrator.devnet import Devnet
 from orchestrator.node_handles import LocalNodes
-from orchestrator.runner import eventually
 from orchestrator.strategies import presets
 from orchestrator.strategies.model import Kind, Leg, Side, Strategy
+from orchestrator.waiting import eventually
 
 pytestmark = [pytest.mark.process, pytest.mark.asyncio(loop_scope="module")]
 

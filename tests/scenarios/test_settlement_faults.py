@@ -17,10 +17,10 @@ from bridge.wire.keccak import from_hex, keccak256, to_hex
 from bridge.wire.outputs import OutputParts
 from orchestrator.devnet import Devnet
 from orchestrator.errors import RollnetError
-from orchestrator.runner import eventually
 from orchestrator.topology.plan import Account
 from orchestrator.verification import Verification, live_sources, verify
 from orchestrator.verification.testing_settlement import GWEI, Settlement, next_nonce, now_on_l1, send, tagged
+from orchestrator.waiting import eventually
 
 pytestmark = [pytest.mark.process, pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(180)]
 

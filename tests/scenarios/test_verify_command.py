@@ -15,11 +15,11 @@ import pytest_asyncio
 from bridge.wire.keccak import from_hex, to_hex
 from orchestrator.cli.testing import Rollnet, started
 from orchestrator.devnet import Devnet
-from orchestrator.runner import eventually
 from orchestrator.settlement.deployments import deployments
 from orchestrator.verification import live_sources, verify
 from orchestrator.verification.testing import LyingClient, flipped
 from orchestrator.verification.testing_load import Work, send_mixed, settled
+from orchestrator.waiting import eventually
 
 pytestmark = [pytest.mark.process, pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(150)]
 

@@ -23,6 +23,7 @@ from orchestrator.rundir import RunDirectory
 from orchestrator.runner import UnfitTopology, require_fit
 from orchestrator.runtimes.ports import PortReservations
 from orchestrator.strategies import presets
+from orchestrator.strategies.model import ExecutionMode
 from orchestrator.topology.load import load_topology
 from orchestrator.topology.plan import Plan
 from orchestrator.topology.resolve import make_plan
@@ -136,10 +137,12 @@ def test_a_bundle_stays_within_one_sequencer(rollups: list[str]) -> None:
 
 
 async def test_a_strategy_over_several_sequencers_is_refused_before_anything_is_read(tmp_path: Path) -> None:
-    """None of these nodes runs, and yet the answer is about the strategy; on one rollup the same legs get as far as reading."""
+    """None of these nodes runs, and yet the answer is about the strategy; as a bundle on one rollup, or over the bridge, it gets as far as reading."""
     async with handle(BRIDGE, tmp_path) as net:
         assert net.plan.market is not None
         with pytest.raises(NeedsBridge):
+            await net.run(presets.build("vertical", net.plan.market), execution=ExecutionMode.BUNDLE)
+        with pytest.raises(ChainUnreachable, match="does not answer"):
             await net.run(presets.build("vertical", net.plan.market))
         with pytest.raises(ChainUnreachable, match="beta does not answer"):
             await net.run(presets.build("vertical", net.plan.market, rollups=("beta",)))

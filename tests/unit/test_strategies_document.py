@@ -11,7 +11,7 @@ from bridge.contracts.artifacts import FOLDER
 from orchestrator.market.testing import EXAMPLE_MARKET
 from orchestrator.strategies.document import load_strategy, parse_strategy
 from orchestrator.strategies.errors import StrategyDocumentError
-from orchestrator.strategies.model import AUTO, Kind, Leg, Side, Strategy
+from orchestrator.strategies.model import AUTO, ExecutionMode, Kind, Leg, Side, Strategy
 from orchestrator.strategies.presets import build
 
 EXAMPLES = FOLDER.parents[2] / "topologies" / "strategies"
@@ -53,6 +53,22 @@ def test_a_preset_with_parameters_is_that_preset_under_another_name() -> None:
     )
     expected = build("iron_condor", EXAMPLE_MARKET, quantity=2, rollups=["beta", "alpha"])
     assert (strategy.name, strategy.legs, strategy.summary) == ("calm", expected.legs, expected.summary)
+
+
+@pytest.mark.parametrize("mode", list(ExecutionMode))
+def test_a_file_may_say_how_it_is_executed(mode: ExecutionMode) -> None:
+    """Legs or preset, and auto where nothing is said."""
+    for body in ("preset: vertical", "legs:\n  - {side: buy, kind: call, strike: 2000, quantity: 1}"):
+        assert mode is _parse(f"name: s\nexecution: {mode}\n{body}\n").execution
+        assert ExecutionMode.AUTO is _parse(f"name: s\n{body}\n").execution
+
+
+@pytest.mark.parametrize("value", ["bridged", "true", "[bundle]", "{auto: bridge}", "''", "1"])
+def test_another_way_to_execute_is_refused_where_it_stands(value: str) -> None:
+    """With its line, and the ways that there are."""
+    ((line, path, message),) = _problems(f"name: s\nexecution: {value}\npreset: vertical\n")
+    assert (2, "execution") == (line, path)
+    assert "is no way to execute a strategy" in message
 
 
 @pytest.mark.parametrize("path", sorted(EXAMPLES.glob("*.yaml")), ids=lambda path: path.stem)
