@@ -109,11 +109,17 @@ async def _one_set(sources: Sources, one: SequencingSet, head: int, progress: Pr
         await verifier.start()
         portals = [member.portal for member in rules.members]
         sent: dict[str, Inboxed] = {}
+        hashes: list[str] = []
+
+        def hash_of(number: int) -> str | None:
+            return hashes[number] if number < len(hashes) else None
+
         async for block in read_blocks(sources.l1, portals, [rules.inbox], 0, head):
+            hashes.append(block.info.hash)
             told, counted = len(verifier.result.findings), sum(each.counts for each in sent.values())
             await verifier.add(block)
             ours = [batch for batch in block.batches if batch.sender == rules.batcher]
-            sent |= inboxed(ours, verifier.result.findings[told:], counted)
+            sent |= inboxed(ours, verifier.result.findings[told:], counted, hash_of)
             if progress is not None:
                 progress(block.info.number, head)
     own = telling(verifier.result.findings, sent)

@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bridge.wire.l1 import BatchTransaction
+from bridge.wire.slot import Block, Origin, Payload, Slot
 from bridge.wire.superbatch import encode_superbatch
 from orchestrator.verification.ineffective import Inboxed, inboxed, telling
 from rollup_node.derivation.verifier import Finding
@@ -40,7 +41,7 @@ def findings_of(blocks: list[list[Sent]]) -> tuple[list[Finding], int]:
                 counted += 1
             else:
                 about.append(Finding(None, None, "superbatch", "a superbatch", "why", "where", name))
-        sent |= inboxed(batches, about, before)
+        sent |= inboxed(batches, about, before, lambda _: None)
         told += about
     return telling(told, sent), counted
 
@@ -80,3 +81,21 @@ def test_a_missing_superbatch_is_told_by_the_one_after_it() -> None:
     """It is not there to be found, so the first that comes too early says so."""
     found, _ = findings_of([[Sent(0, True)], [Sent(2, True)], [Sent(3, True)]])
     assert ["superbatch 1, for superbatch 2 follows it"] == [finding.claimed for finding in found[1:]]
+
+
+def test_a_superbatch_for_another_branch_says_nothing_about_this_one() -> None:
+    """It stands on an L1 block that is gone, so whatever its number is, nothing of this chain is missing; on one that is here, it tells."""
+
+    def told(origin: Origin) -> list[Finding]:
+        block = Block(901, 1, ROOT, ROOT, Payload(1, (), (), origin))
+        data = encode_superbatch(5, ROOT, 1, (Slot(1, 9, ROOT, 1, (block,), (), {}),))
+        about = [Finding(None, None, "superbatch", "a superbatch", "why", "where", "tx")]
+        batch = BatchTransaction("tx", "0xba", "0x1b", data)
+        hashes = ["0x" + "aa" * 32, "0x" + "bb" * 32]
+        sent = inboxed([batch], about, 0, lambda number: hashes[number] if number < 2 else None)
+        return telling(about, sent)
+
+    assert [] == told(Origin(1, "0x" + "cc" * 32))
+    assert [] == told(Origin(7, "0x" + "bb" * 32))
+    (found,) = told(Origin(1, "0x" + "bb" * 32))
+    assert "superbatch 0, for superbatch 5 follows it" == found.claimed
