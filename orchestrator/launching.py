@@ -10,7 +10,7 @@ import contextlib
 import os
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -20,15 +20,14 @@ import orjson
 from orchestrator.devnet import Devnet, connect
 from orchestrator.errors import RollnetError
 from orchestrator.market.genesis import build_geneses
-from orchestrator.market.scratch import anvil_binary
 from orchestrator.node_handles import LocalNodes
 from orchestrator.nodes import genesis_path, node_specs
 from orchestrator.registry import Control, DevnetEntry, Registry
 from orchestrator.rundir import RunDirectory, cache, home
-from orchestrator.runtimes.base import ExitListener, NodeSpec, NodeState, NodeStatus
+from orchestrator.runtimes.base import ExitListener, NodeState, NodeStatus, Runtime
+from orchestrator.runtimes.choice import choose
 from orchestrator.runtimes.control import ControlServer
 from orchestrator.runtimes.orphans import ProcessId
-from orchestrator.runtimes.process import ProcessRuntime
 from orchestrator.runtimes.startup import Progress, bring_up
 from orchestrator.settlement.deployments import FILE_NAME, deployments
 from orchestrator.settlement.l1 import build_l1_genesis
@@ -51,6 +50,7 @@ async def launch(
     progress: Progress | None = None,
     dedicated: bool = False,
     on_exit: ExitListener | None = None,
+    runtime: str | None = None,
 ) -> "AsyncIterator[tuple[Devnet, ControlServer]]":
     """As :meth:`Devnet.launch`, with the control server for callers that wait for ``rollnet down``."""
     began = time.monotonic()
@@ -58,26 +58,32 @@ async def launch(
     state = state or home()
     registry = Registry(state)
     registry.require_free(name or plan.name)
+    tell = progress or _quiet
+    choice = await choose(
+        _asked(runtime or plan.runtime), lambda line: tell("image", line, time.monotonic() - began)
+    )
+    if choice.kind == "docker":
+        tell("runtime", f"{choice.kind}, {choice.why}", time.monotonic() - began)
+    specs = node_specs(plan, choice.anvil)
     run = RunDirectory.create(state, plan.name, plan.seed)
     if not isinstance(topology, Plan):
         run.topology.write_bytes(Path(topology).read_bytes())
     run.plan.write_bytes(orjson.dumps(plan_to_dict(plan), option=orjson.OPT_INDENT_2))
-    specs = node_specs(plan, str(anvil_binary()))
     described: dict[str, Any] = {}
-    runtime = ProcessRuntime(run, state, on_exit=on_exit or _unheard)
+    running = choice.make(run, state, on_exit or _unheard)
     # left in reverse: nodes end, then the name is free, then those who asked for `down` are answered
     async with contextlib.AsyncExitStack() as stack:
-        control = await stack.enter_async_context(ControlServer(runtime, lambda: described))
-        entry = _entry(name or plan.name, run, control, dedicated=dedicated)
+        control = await stack.enter_async_context(ControlServer(running, lambda: described))
+        entry = _entry(name or plan.name, run, control, choice.kind, dedicated=dedicated)
         registry.claim(entry)
         stack.callback(registry.release, entry)
-        await stack.enter_async_context(runtime)
-        await runtime.prepare(specs)
-        registry.update(replace(entry, ports=_ports(runtime, specs)))
+        await stack.enter_async_context(running)
+        await running.prepare(specs)
+        registry.update(replace(entry, ports=_ports(running)))
         await _write_genesis(plan, run)
-        await bring_up(runtime, specs, progress or _quiet)
+        await bring_up(running, specs, tell)
         net = connect(
-            entry.name, plan, run, LocalNodes(runtime), lambda node: runtime.endpoint(node, "http"), 0.0
+            entry.name, plan, run, LocalNodes(running), lambda node: running.endpoint(node, "http"), 0.0
         )
         stack.push_async_callback(net.close)
         await _all_rollups_up(net)
@@ -87,7 +93,9 @@ async def launch(
         yield net, control
 
 
-def _entry(name: str, run: RunDirectory, control: ControlServer, *, dedicated: bool) -> DevnetEntry:
+def _entry(
+    name: str, run: RunDirectory, control: ControlServer, runtime: str, *, dedicated: bool
+) -> DevnetEntry:
     owner = ProcessId.of(os.getpid())
     assert owner is not None, "this process runs"
     return DevnetEntry(
@@ -97,11 +105,12 @@ def _entry(name: str, run: RunDirectory, control: ControlServer, *, dedicated: b
         supervisor=owner,
         control=Control(control.port, control.token),
         dedicated=dedicated,
+        runtime=runtime,
     )
 
 
-def _ports(runtime: ProcessRuntime, specs: Sequence[NodeSpec]) -> tuple[int, ...]:
-    urls = (runtime.endpoint(spec.name, port) for spec in specs for port in spec.ports)
+def _ports(runtime: Runtime) -> tuple[int, ...]:
+    urls = (url for status in runtime.status() for url in status.endpoints.values())
     return tuple(int(url.rpartition(":")[2].rstrip("/")) for url in urls)
 
 
@@ -136,9 +145,14 @@ async def _all_rollups_up(net: Devnet) -> None:
         ) from exc
 
 
+def _asked(runtime: str) -> str:
+    """Processes where nothing was asked for."""
+    return "process" if runtime == "auto" else runtime
+
+
 def _unheard(status: NodeStatus) -> None:
     del status
 
 
-def _quiet(node: str, state: NodeState, seconds: float) -> None:
+def _quiet(node: str, state: NodeState | str, seconds: float) -> None:
     del node, state, seconds

@@ -15,17 +15,17 @@ import os
 import re
 import secrets
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Self
 
 import orjson
 
+from orchestrator.leftovers import SweepReport
 from orchestrator.rundir import home
 from orchestrator.runtimes.errors import DevnetGoneError, NameTakenError, PlanError
-from orchestrator.runtimes.orphans import MarkedProcess, ProcessId, end_marked, marked_processes
-from orchestrator.runtimes.ports import listening
+from orchestrator.runtimes.orphans import MarkedProcess, ProcessId, end_marked
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
 
@@ -54,6 +54,8 @@ class DevnetEntry:
     """Ports of its nodes' endpoints on 127.0.0.1."""
     dedicated: bool = False
     """The supervisor exists for this devnet alone (``rollnet up``), so ``down`` may end it by force; not so a test process."""
+    runtime: str = "process"
+    """What runs its nodes: ``process`` or ``docker``."""
     created: float = field(default_factory=time.time)
     """Unix time, seconds."""
 
@@ -81,22 +83,6 @@ class DevnetEntry:
         except (TypeError, KeyError) as exc:
             raise ValueError(f"no devnet entry: {exc}") from exc
         return entry
-
-
-@dataclass(frozen=True, slots=True)
-class SweepReport:
-    """What a sweep found and removed."""
-
-    devnets: tuple[str, ...] = ()
-    """Names whose supervisor was gone."""
-    unreadable: tuple[str, ...] = ()
-    """Files in the registry that were no entries."""
-    processes: tuple[str, ...] = ()
-    """Processes that were ended, one line each."""
-
-    def __bool__(self) -> bool:
-        """Whether there was anything to sweep."""
-        return bool(self.devnets or self.unreadable or self.processes)
 
 
 class Registry:
@@ -135,6 +121,8 @@ class Registry:
                 if holder.alive():
                     raise _taken(holder)
                 end_marked(lambda process: process.run_id == holder.run_id)
+                if holder.runtime == "docker":
+                    SweepReport().with_containers_of(holder.name, holder.run_id)
             path.unlink(missing_ok=True)
             fresh = self._written(entry)
             try:
@@ -182,9 +170,9 @@ class Registry:
         return tuple(entry for entry in found if entry is not None)
 
     def sweep(self, only: str | None = None) -> SweepReport:
-        """Remove entries whose supervisor is gone, and end the processes that it left.
+        """Remove entries whose supervisor is gone, and end the processes and containers that it left.
 
-        Never touches a process without our mark, nor one whose supervisor lives.
+        Never touches a process or container without our mark, nor one whose supervisor lives.
 
         Args:
             only: look at this name alone; otherwise orphans without an entry are swept too.
@@ -197,7 +185,7 @@ class Registry:
                 if only in (None, path.stem):
                     report = self._sweep_entry(path, report)
             if only is None:
-                report = _with_processes(report, self._is_orphan)
+                report = report.with_processes(self._is_orphan).with_orphaned_containers(self._home)
         return report
 
     def _sweep_entry(self, path: Path, report: SweepReport) -> SweepReport:
@@ -208,7 +196,12 @@ class Registry:
             return replace(report, unreadable=(*report.unreadable, path.name))
         if entry.alive():
             return report
-        report = _with_processes(report, lambda process: process.run_id == entry.run_id)
+        report = report.with_processes(lambda process: process.run_id == entry.run_id)
+        if entry.runtime == "docker":
+            unswept = report.unswept
+            report = report.with_containers_of(entry.name, entry.run_id)
+            if report.unswept != unswept:
+                return report  # the entry stays: it alone tells a later sweep
         path.unlink()
         return replace(report, devnets=(*report.devnets, entry.name))
 
@@ -265,19 +258,6 @@ def find_devnet(name: str | None, state: Path | None = None) -> DevnetEntry:
         f"devnet {name!r} is not running" + (" any more: its process is gone" if crashed else ""),
         f"running: {others}" + ("; sweep what it left: rollnet gc" if crashed else ""),
     )
-
-
-def left_behind(run_id: str, ports: Iterable[int] = ()) -> list[str]:
-    """What is still there of a run that should be gone: marked processes and listening ports, one line each.
-
-    Ask right after closing; later another program may have been given one of the ports.
-    """
-    processes = [str(process) for process in marked_processes() if process.run_id == run_id]
-    return processes + [f"port {port} is listened on" for port in sorted(listening(ports))]
-
-
-def _with_processes(report: SweepReport, ours: Callable[[MarkedProcess], bool]) -> SweepReport:
-    return replace(report, processes=(*report.processes, *map(str, end_marked(ours))))
 
 
 def _taken(holder: DevnetEntry) -> NameTakenError:

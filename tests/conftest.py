@@ -22,9 +22,10 @@ from bridge.wire.signing import UnsignedTransaction, sign_transaction
 from orchestrator.chains import ChainHandle
 from orchestrator.cli.testing import Rollnet, Said, said
 from orchestrator.devnet import Devnet
-from orchestrator.runner import eventually
+from orchestrator.runtimes.docker.testing import image_or_skip
 from orchestrator.runtimes.orphans import marked_processes
 from orchestrator.topology.plan import Account
+from orchestrator.waiting import eventually
 
 # Real nodes and a shared machine make single examples slow for reasons that no test is about.
 settings.register_profile("rollnet", deadline=None)
@@ -41,6 +42,12 @@ ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
 def repository() -> Path:
     """The root of the checkout."""
     return Path(__file__).parents[1]
+
+
+@pytest.fixture(scope="session")
+def image() -> str:
+    """Name of the Docker image of this checkout, built if need be; skips, visibly, without an engine."""
+    return image_or_skip()
 
 
 @pytest.fixture(scope="session")

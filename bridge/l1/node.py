@@ -14,7 +14,7 @@ from typing import Any
 import orjson
 
 from bridge.l1.state import loadable
-from bridge.wire.configuration import read_configuration
+from bridge.wire.configuration import LISTEN_ADDRESS, read_configuration
 
 SAVE_SECONDS = 1
 """Between two saves of the state."""
@@ -52,7 +52,7 @@ def command(config: Config) -> list[str]:
     argv = [
         config.anvil,
         "--host",
-        "127.0.0.1",
+        LISTEN_ADDRESS,
         "--port",
         str(config.port),
         "--chain-id",

@@ -11,6 +11,10 @@ from typing import Any
 import orjson
 
 VARIABLE = "ROLLNET_CONFIG"
+LISTEN_VARIABLE = "ROLLNET_LISTEN"
+"""Address on which nodes listen; images set it, because a container's loopback is reached by nobody."""
+LISTEN_ADDRESS = os.environ.get(LISTEN_VARIABLE, "127.0.0.1")
+"""Loopback and nowhere else, unless the environment says so."""
 
 
 def read_configuration() -> dict[str, Any]:

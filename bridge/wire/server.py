@@ -9,10 +9,11 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 
 from aiohttp import web
 
+from bridge.wire.configuration import LISTEN_ADDRESS
 from bridge.wire.jsonrpc import MAX_BODY_BYTES, Handler, answer
 
-HOST = "127.0.0.1"
-"""Nodes listen on loopback and nowhere else unless their configuration says so."""
+HOST = LISTEN_ADDRESS
+"""Nodes listen on loopback and nowhere else unless their environment says so."""
 
 
 @contextlib.asynccontextmanager

@@ -6,6 +6,8 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
+from orchestrator.cli.interrupts import importing
+
 VERSION = "0.1.0"
 
 COMMANDS = {
@@ -68,7 +70,9 @@ class LazyCommands(TyperGroup):
         module = COMMANDS.get(cmd_name) or GROUPS.get(cmd_name)
         if module is None:
             return None
-        group = typer.main.get_group(importlib.import_module(f"orchestrator.cli.{module}").app)
+        with importing():
+            commands = importlib.import_module(f"orchestrator.cli.{module}")
+        group = typer.main.get_group(commands.app)
         if cmd_name in GROUPS:
             group.name = cmd_name
             return group

@@ -1,5 +1,6 @@
 """``status logs down gc``: devnets as a whole."""
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -104,17 +105,19 @@ def down(
 
 @app.command()
 def gc(as_json: JsonOption = False) -> None:
-    """Sweep what crashed devnets left: processes and registrations. Never touches a living devnet.
+    """Sweep what crashed devnets left: processes, containers, networks and registrations. Never touches a living devnet.
 
     Example: rollnet gc
     """
     with command(as_json=as_json):
         swept = Registry(home()).sweep()
         if as_json:
-            say_json({"devnets": swept.devnets, "unreadable": swept.unreadable, "processes": swept.processes})
+            say_json(asdict(swept))
             return
-        for line in (*swept.devnets, *swept.unreadable, *swept.processes):
+        for line in (*swept.devnets, *swept.unreadable, *swept.processes, *swept.containers):
             out.print(f"swept {line}", markup=False)
+        for line in swept.unswept:
+            err.print(f"not swept: {line}", style="red", markup=False)
         if not swept:
             out.print("nothing to sweep")
 

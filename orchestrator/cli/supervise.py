@@ -1,4 +1,7 @@
-"""The background process of ``rollnet up --detach``: ``python -m orchestrator.cli.supervise TOPOLOGY [NAME]``."""
+"""The background process of ``rollnet up --detach``: ``python -m orchestrator.cli.supervise TOPOLOGY [NAME [RUNTIME]]``.
+
+An empty name or runtime stands for the topology's own.
+"""
 
 import asyncio
 import sys
@@ -10,20 +13,20 @@ from orchestrator.errors import RollnetError
 from orchestrator.runtimes.supervisor import Reporter
 
 
-async def main(reporter: Reporter, topology: Path, name: str | None) -> None:
+async def main(reporter: Reporter, topology: Path, name: str = "", runtime: str = "") -> None:
     """Launch, report, and wait for the end."""
 
     def progress(node: str, state: Any, seconds: float) -> None:
         reporter.progress([node, str(state), seconds])
 
-    async with supervised(topology, name, reporter, progress) as (_, ended):
+    async with supervised(topology, name or None, runtime or None, reporter, progress) as (_, ended):
         await ended.wait()
 
 
 if __name__ == "__main__":
     pipe = Reporter.from_environment()
     try:
-        asyncio.run(main(pipe, Path(sys.argv[1]), sys.argv[2] if len(sys.argv) > 2 else None))
+        asyncio.run(main(pipe, Path(sys.argv[1]), *sys.argv[2:]))
     except KeyboardInterrupt:
         pipe.failure(RollnetError("interrupted while it came up"))
         sys.exit(130)

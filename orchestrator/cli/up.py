@@ -6,12 +6,13 @@ import signal
 import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import orjson
 import typer
 from rich.table import Table
 
+from orchestrator.cli.interrupts import importing
 from orchestrator.cli.output import (
     JsonOption,
     command,
@@ -41,6 +42,10 @@ def up(
     name: Annotated[
         str | None, typer.Option(help="Name of the devnet; the topology's own by default.")
     ] = None,
+    runtime: Annotated[
+        Literal["process", "docker", "auto"] | None,
+        typer.Option(help="Where nodes run: process, docker or auto; what the topology says by default."),
+    ] = None,
     detach: Annotated[
         bool, typer.Option("--detach", "-d", help="Leave it running in the background.")
     ] = False,
@@ -59,9 +64,9 @@ def up(
         if dry_run:
             _dry_run(topology, as_json=as_json)
         elif detach:
-            run(_up_detached(topology, name, as_json=as_json))
+            run(_up_detached(topology, name, runtime, as_json=as_json))
         else:
-            run(_up_foreground(topology, name, as_json=as_json))
+            run(_up_foreground(topology, name, runtime, as_json=as_json))
 
 
 def _dry_run(topology: Path, *, as_json: bool) -> None:
@@ -92,14 +97,15 @@ def _dry_run(topology: Path, *, as_json: bool) -> None:
     out.print("dry run: nothing was started")
 
 
-async def _up_detached(topology: Path, name: str | None, *, as_json: bool) -> None:
+async def _up_detached(topology: Path, name: str | None, runtime: str | None, *, as_json: bool) -> None:
     load_topology(topology)  # say what is wrong with the file before anything is started
     argv = [
         sys.executable,
         "-m",
         "orchestrator.cli.supervise",
         str(topology.absolute()),
-        *([name] if name else []),
+        name or "",
+        runtime or "",
     ]
     tell = progress_lines()
     log = home() / "supervisors" / f"{name or topology.stem}.log"
@@ -112,8 +118,8 @@ async def _up_detached(topology: Path, name: str | None, *, as_json: bool) -> No
         out.print(f"\nrunning in the background; take it down with: rollnet down {described['name']}")
 
 
-async def _up_foreground(topology: Path, name: str | None, *, as_json: bool) -> None:
-    async with supervised(topology, name, Reporter(None), progress_lines()) as (net, ended):
+async def _up_foreground(topology: Path, name: str | None, runtime: str | None, *, as_json: bool) -> None:
+    async with supervised(topology, name, runtime, Reporter(None), progress_lines()) as (net, ended):
         if as_json:
             say_json(net.describe())
             sys.stdout.flush()
@@ -126,10 +132,11 @@ async def _up_foreground(topology: Path, name: str | None, *, as_json: bool) -> 
 
 @contextlib.asynccontextmanager
 async def supervised(
-    topology: Path, name: str | None, reporter: Reporter, progress: Any
+    topology: Path, name: str | None, runtime: str | None, reporter: Reporter, progress: Any
 ) -> "AsyncIterator[tuple[Devnet, asyncio.Event]]":
     """A launched devnet, and an event that is set by SIGINT, SIGTERM or ``rollnet down``."""
-    from orchestrator.launching import launch  # noqa: PLC0415 - the command line of `up --detach` does without
+    with importing():
+        from orchestrator.launching import launch  # noqa: PLC0415 - the command line of `up --detach` does without
 
     ended = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -138,10 +145,9 @@ async def supervised(
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, main_task.cancel)  # while it comes up: undo everything
     try:
-        async with launch(topology, name=name, progress=progress, dedicated=True, on_exit=_told) as (
-            net,
-            control,
-        ):
+        async with launch(
+            topology, name=name, progress=progress, dedicated=True, on_exit=_told, runtime=runtime
+        ) as (net, control):
             for number in (signal.SIGINT, signal.SIGTERM):
                 loop.add_signal_handler(number, ended.set)
             reporter.ready(str(net.directory.devnet))

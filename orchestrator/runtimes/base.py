@@ -13,7 +13,8 @@ Placeholders in commands and environments, filled in by the runtime:
 ``${port:NAME}``       the port on which the node listens for its endpoint NAME
 ``${url:NODE:NAME}``   the address of another node's endpoint, as this node reaches it
 ``${data}``            the node's own data directory, kept over restarts
-``${run}``             the run directory
+``${run}``             the run directory; nodes write only to its journal folder
+``${python}``          the interpreter that has our packages
 =====================  ==================================================================
 """
 
@@ -106,6 +107,8 @@ class NodeSpec:
     """Program and arguments, with placeholders."""
     ports: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     """Endpoint name to URL scheme, such as ``{"http": "http"}``."""
+    private_ports: frozenset[str] = frozenset()
+    """Endpoints that the node keeps to itself; a runtime need not let anybody else reach them."""
     env: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     """Added to the environment, with placeholders."""
     depends_on: tuple[str, ...] = ()

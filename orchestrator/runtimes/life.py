@@ -97,6 +97,9 @@ class Life:
         """Whether the node itself has ended and was taken note of."""
         return self._ended.is_set()
 
+    async def begun(self) -> None:
+        """Nothing to wait for: whatever can't be run has been refused already."""
+
     def ask(self, how: NodeState, number: signal.Signals) -> None:
         """Send a signal that is meant to end the node; a death that came before it stays unexpected.
 
@@ -109,7 +112,7 @@ class Life:
             self.signal_group(number)
         else:
             os.kill(self.pid, number)
-            self.thaw()
+            self._thaw()
 
     def signal_group(self, number: signal.Signals) -> None:
         """Signal the node and all its children; no-op once it is over."""
@@ -131,17 +134,16 @@ class Life:
             if all(is_frozen(pid) for _ in range(2) for pid in group_members(self.pid)):
                 return
             if time.monotonic() > deadline:
-                self.thaw()
+                self._thaw()
                 raise NodeStuckError(
                     f"{self._node}: could not be frozen within {_PATIENCE_S:g} s",
                     "it may be waiting for a disk; kill it instead",
                 )
             await asyncio.sleep(_GLANCE_S)
 
-    def thaw(self) -> None:
+    async def thaw(self) -> None:
         """Let every process of the group run again."""
-        self.paused = False
-        self.signal_group(signal.SIGCONT)
+        self._thaw()
 
     async def ended(self) -> None:
         """Wait for the end of the node itself."""
@@ -162,6 +164,10 @@ class Life:
                     "they wait for the kernel, mostly for a disk",
                 )
             await asyncio.sleep(_GLANCE_S)
+
+    def _thaw(self) -> None:
+        self.paused = False
+        self.signal_group(signal.SIGCONT)
 
     def _is_dead(self) -> bool:
         # The pidfd's event may be waiting in the loop; ask the kernel, without reaping.

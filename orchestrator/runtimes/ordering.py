@@ -84,7 +84,7 @@ def _faults(spec: NodeSpec, by_name: dict[str, NodeSpec]) -> list[str]:
 
 def _names_something(words: list[str], spec: NodeSpec, by_name: dict[str, NodeSpec]) -> bool:
     match words:
-        case ["host" | "data" | "run"]:
+        case ["host" | "data" | "run" | "python"]:
             return True
         case ["port", name]:
             return name in spec.ports

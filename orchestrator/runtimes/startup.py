@@ -10,11 +10,11 @@ from collections.abc import Callable, Sequence
 from orchestrator.runtimes.base import NodeSpec, NodeState, Runtime
 from orchestrator.runtimes.errors import DevnetError
 
-Progress = Callable[[str, NodeState, float], None]
-"""Node, its new state, seconds since the devnet began to start."""
+Progress = Callable[[str, NodeState | str, float], None]
+"""Node, its new state (or, before there are nodes, a line on what is made for them), seconds since the devnet began to start."""
 
 
-def _silent(node: str, state: NodeState, seconds: float) -> None:
+def _silent(node: str, state: NodeState | str, seconds: float) -> None:
     del node, state, seconds
 
 

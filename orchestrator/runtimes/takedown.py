@@ -10,7 +10,8 @@ import os
 import signal
 from dataclasses import dataclass, field
 
-from orchestrator.registry import DevnetEntry, Registry, SweepReport, left_behind
+from orchestrator.leftovers import SweepReport, left_behind
+from orchestrator.registry import DevnetEntry, Registry
 from orchestrator.runtimes.control import ControlClient
 from orchestrator.runtimes.errors import DevnetError, DevnetGoneError, RefusedError
 from orchestrator.runtimes.orphans import ProcessId
@@ -61,7 +62,9 @@ async def take_down(registry: Registry, name: str, timeout_s: float = 30.0) -> T
                 f"process {entry.supervisor.pid} runs it beside other work; end that process",
             )
     swept = await asyncio.to_thread(registry.sweep, name)
-    left = left_behind(entry.run_id, entry.ports)
+    left = await asyncio.to_thread(
+        left_behind, entry.run_id, entry.ports, on_docker=entry.runtime == "docker"
+    )
     return TakenDown(was_registered=True, forced=forced, swept=swept, left=tuple(left))
 
 

@@ -288,10 +288,10 @@ class TopologySpec(Section):
     market: MarketSpec | None = Field(
         default=None, description="The options market.", json_schema_extra=_notes(default="no market")
     )
-    runtime: Annotated[Literal["auto", "process", "docker"], available("auto", "process")] = Field(
+    runtime: Literal["auto", "process", "docker"] = Field(
         default="auto",
         description="Where nodes run. `process`: processes of this machine; `docker`: containers "
-        "(not available in this version); `auto`: the best that is available.",
+        "of an engine of this machine; `auto`: the best that is available.",
         examples=["process"],
     )
     accounts: int = Field(

@@ -1,20 +1,23 @@
 """Fixtures of the runtime tests: fake nodes, and a check after each test that nothing is left."""
 
 import os
-import sys
+import shutil
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
 import aiohttp
 import pytest
 
-from orchestrator.registry import left_behind
+from orchestrator.leftovers import left_behind
 from orchestrator.rundir import RunDirectory
 from orchestrator.runtimes.base import JsonRpcRequest, NodeSpec, Runtime
+from orchestrator.runtimes.docker.runtime import DockerRuntime
+from orchestrator.runtimes.docker.testing import NOTHING, footprint
 from orchestrator.runtimes.orphans import marked_processes
 from orchestrator.runtimes.process import ProcessRuntime
 
 FAKE_NODE = Path(__file__).with_name("fake_node_program.py")
+PROGRAM = f"${{run}}/{FAKE_NODE.name}"
 
 
 @pytest.fixture
@@ -33,10 +36,20 @@ def run(home: Path) -> RunDirectory:
 
 @pytest.fixture
 def fake(run: RunDirectory) -> Callable[..., NodeSpec]:
-    """Builds the spec of a fake node from its name, its behaviours and fields of the spec."""
+    """Builds the spec of a fake node from its name, its behaviours and fields of the spec; what it leaves is in ``run.journals``."""
+    shutil.copy(FAKE_NODE, run.path)
 
     def build(name: str, *behaviours: str, **fields: object) -> NodeSpec:
-        command = (sys.executable, "-I", "-S", str(FAKE_NODE), name, "${run}", "${port:http}", *behaviours)
+        command = (
+            "${python}",
+            "-I",
+            "-S",
+            PROGRAM,
+            name,
+            "${run}/journal",
+            "${host}:${port:http}",
+            *behaviours,
+        )
         given = {
             "role": "rollup",
             "command": command,
@@ -49,26 +62,30 @@ def fake(run: RunDirectory) -> Callable[..., NodeSpec]:
     return build
 
 
-@pytest.fixture(params=["process"])
+@pytest.fixture(params=["process", pytest.param("docker", marks=pytest.mark.docker)])
 async def runtime(request: pytest.FixtureRequest, run: RunDirectory, home: Path) -> AsyncIterator[Runtime]:
     """Each runtime in turn, empty; closed afterwards, leaving nothing."""
-    made = {"process": ProcessRuntime}[request.param](run, home)
+    on_docker = request.param == "docker"
+    made = (
+        DockerRuntime(run, home, request.getfixturevalue("image")) if on_docker else ProcessRuntime(run, home)
+    )
     try:
         yield made
     finally:
         ports = [int(url.rpartition(":")[2]) for status in made.status() for url in status.endpoints.values()]
         await made.close()
         assert [] == left_behind(run.run_id, ports)
+        assert not on_docker or footprint(home) == NOTHING
 
 
 @pytest.fixture
 def call() -> Callable[..., object]:
-    """Asks a fake node for its name over JSON-RPC, given its URL and a timeout in seconds."""
+    """Asks a fake node for its name (or ``method="peer"``) over JSON-RPC, given its URL and a timeout in seconds."""
 
-    async def ask(url: str, timeout_s: float = 5.0) -> object:
+    async def ask(url: str, timeout_s: float = 5.0, method: str = "name") -> object:
         timeout = aiohttp.ClientTimeout(total=timeout_s)
         async with aiohttp.ClientSession(timeout=timeout) as session:
-            request = {"jsonrpc": "2.0", "id": 1, "method": "name", "params": []}
+            request = {"jsonrpc": "2.0", "id": 1, "method": method, "params": []}
             async with session.post(url, json=request) as response:
                 return (await response.json(content_type=None))["result"]
 

@@ -39,8 +39,8 @@ def specs() -> list[NodeSpec]:
             "-S",
             FAKE_NODE,
             name,
-            "${run}",
-            "${port:http}",
+            "${run}/journal",
+            "${host}:${port:http}",
             behaviour or "plain",
         )
         made.append(

@@ -1,8 +1,8 @@
 """A node of the standard library alone, so that it starts in a few milliseconds; not a test, run as a program.
 
-Usage: fake_node_program.py NAME FOLDER PORT BEHAVIOUR...
+Usage: fake_node_program.py NAME FOLDER HOST:PORT BEHAVIOUR...
 
-It answers JSON-RPC by POST with its name, and any GET with 200. It writes FOLDER/NAME.up once it runs. Behaviours:
+It answers JSON-RPC by POST with its name (the method `peer` with that of the node at $PEER), and any GET with 200. It writes FOLDER/NAME.up once it runs. Behaviours:
 
 =================  ===============================================================
 ``mute``           accepts connections, never answers
@@ -14,7 +14,6 @@ It answers JSON-RPC by POST with its name, and any GET with 200. It writes FOLDE
 ``child``          has a child in its group, whose pid is in FOLDER/NAME.child
 ``stray``          has a child in a session of its own, pid as above
 ``chatter=BYTES``  prints that many bytes in lines of 100 before it listens
-``environment``    prints its environment
 =================  ===============================================================
 """
 
@@ -26,8 +25,9 @@ import sys
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from urllib.request import Request, urlopen
 
-NAME, FOLDER, PORT = sys.argv[1], Path(sys.argv[2]), int(sys.argv[3])
+NAME, FOLDER, (HOST, PORT) = sys.argv[1], Path(sys.argv[2]), sys.argv[3].split(":")
 ASKED = dict(word.partition("=")[::2] for word in sys.argv[4:])
 NEEDED = [FOLDER / f"{ASKED['peer']}.up"] if "peer" in ASKED else []
 NEEDED += [FOLDER / ASKED["gate"]] if "gate" in ASKED else []
@@ -40,10 +40,13 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         """Answer a JSON-RPC call."""
-        self.rfile.read(int(self.headers["content-length"]))
+        call = json.loads(self.rfile.read(int(self.headers["content-length"])))
         if "mute" in ASKED:
             threading.Event().wait()
-        if all(path.exists() for path in NEEDED):
+        if call["method"] == "peer":
+            with urlopen(Request(os.environ["PEER"], data=b'{"method": "name"}'), timeout=5) as answer:  # noqa: S310
+                self._answer(200, json.loads(answer.read()))
+        elif all(path.exists() for path in NEEDED):
             self._answer(200, {"jsonrpc": "2.0", "id": 1, "result": NAME})
         else:
             self._answer(200, {"jsonrpc": "2.0", "id": 1, "error": {"code": -32000, "message": "not yet"}})
@@ -71,8 +74,6 @@ def say(text: str) -> None:
 
 def main() -> None:
     """Behave."""
-    if "environment" in ASKED:
-        say("\n".join(f"{key}={value}" for key, value in sorted(os.environ.items())))
     if "stubborn" in ASKED:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
     if "crash-on-term" in ASKED:
@@ -87,7 +88,7 @@ def main() -> None:
     if "exit" in ASKED:
         say("boom")
         raise SystemExit(int(ASKED["exit"]))
-    server = ThreadingHTTPServer(("127.0.0.1", PORT), Handler)
+    server = ThreadingHTTPServer((HOST, int(PORT)), Handler)
     server.daemon_threads = True
     server.serve_forever()
 

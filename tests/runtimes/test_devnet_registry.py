@@ -14,7 +14,8 @@ from pathlib import Path
 import orjson
 import pytest
 
-from orchestrator.registry import Control, DevnetEntry, Registry, left_behind
+from orchestrator.leftovers import left_behind
+from orchestrator.registry import Control, DevnetEntry, Registry
 from orchestrator.runtimes.errors import DevnetGoneError, NameTakenError, PlanError
 from orchestrator.runtimes.orphans import HOME_MARK, OWNER_MARK, RUN_MARK, ProcessId, end_marked, namespace
 

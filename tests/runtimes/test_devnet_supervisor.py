@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from orchestrator.registry import DevnetEntry, Registry, left_behind
+from orchestrator.leftovers import left_behind
+from orchestrator.registry import DevnetEntry, Registry
 from orchestrator.rundir import RunDirectory
 from orchestrator.runtimes.control import ControlClient
 from orchestrator.runtimes.errors import SupervisorError

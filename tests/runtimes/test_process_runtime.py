@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -15,7 +16,7 @@ from typing import Any
 import pytest
 import uvloop
 
-from orchestrator.registry import left_behind
+from orchestrator.leftovers import left_behind
 from orchestrator.rundir import RunDirectory
 from orchestrator.runtimes.base import JsonRpcRequest, NodeSpec, NodeState, NodeStatus
 from orchestrator.runtimes.errors import NodeExitedError
@@ -43,11 +44,11 @@ CRASHER = textwrap.dedent("""
         specs = []
         for word in names.split(","):
             name, _, behaviour = word.partition(":")
-            command = (sys.executable, "-I", "-S", program, name, "${run}", "${port:http}", behaviour or "x=")
+            command = (sys.executable, "-I", "-S", program, name, "${run}/journal", "${host}:${port:http}", behaviour or "x=")
             specs.append(NodeSpec(name, "rollup", command, ports={"http": "http"}))
         await runtime.prepare(specs)
         await bring_up(runtime, specs)
-        while not all((run.path / f"{spec.name}.up").exists() for spec in specs):
+        while not all((run.journals / f"{spec.name}.up").exists() for spec in specs):
             await asyncio.sleep(0.01)
         guard = runtime._guard.pid if runtime._guard else 0
         print(json.dumps({"guard": guard, "pids": [s.pid for s in runtime.status()]}), flush=True)
@@ -91,7 +92,7 @@ async def test_kill_reaches_all_children(run: RunDirectory, home: Path, fake: Fa
     async with ProcessRuntime(run, home) as runtime:
         await runtime.prepare([fake("alpha", "child")])
         await runtime.start("alpha")
-        child = int((run.path / "alpha.child").read_text())
+        child = int((run.journals / "alpha.child").read_text())
         assert ProcessId.of(child) is not None
         await runtime.kill("alpha")
         assert ProcessId.of(child) is None
@@ -103,7 +104,7 @@ async def test_children_go_with_a_crashed_node(run: RunDirectory, home: Path, fa
     async with ProcessRuntime(run, home, on_exit=ends.append) as runtime:
         await runtime.prepare([fake("alpha", "child")])
         await runtime.start("alpha")
-        child = int((run.path / "alpha.child").read_text())
+        child = int((run.journals / "alpha.child").read_text())
         pid = runtime.status()[0].pid
         assert pid is not None
         os.kill(pid, signal.SIGSEGV)
@@ -148,7 +149,7 @@ async def test_pause_freezes_children_too(run: RunDirectory, home: Path, fake: F
     async with ProcessRuntime(run, home) as runtime:
         await runtime.prepare([fake("alpha", "child")])
         await runtime.start("alpha")
-        pids = [runtime.status()[0].pid or 0, int((run.path / "alpha.child").read_text())]
+        pids = [runtime.status()[0].pid or 0, int((run.journals / "alpha.child").read_text())]
         await runtime.pause("alpha")
         assert [True, True] == [is_frozen(pid) for pid in pids]
         await runtime.resume("alpha")
@@ -160,7 +161,7 @@ async def test_close_ends_strays(run: RunDirectory, home: Path, fake: Fake) -> N
     async with ProcessRuntime(run, home) as runtime:
         await runtime.prepare([fake("alpha", "stray")])
         await runtime.start("alpha")
-        stray = int((run.path / "alpha.child").read_text())
+        stray = int((run.journals / "alpha.child").read_text())
         await runtime.kill("alpha")
         assert ProcessId.of(stray) is not None
     assert ProcessId.of(stray) is None
@@ -189,7 +190,7 @@ async def test_a_late_reader_loses_nothing(run: RunDirectory, home: Path, fake: 
         start = asyncio.create_task(runtime.start("alpha"))
         await asyncio.sleep(0)
         time.sleep(1.0)  # noqa: ASYNC251 - the loop shall be stuck
-        assert not (run.path / "alpha.up").exists()
+        assert not (run.journals / "alpha.up").exists()
         await start
         text = "".join(path.read_text() for path in sorted(run.logs.glob("alpha.log*")))
         assert 40_000 == text.count(" " + "x" * 89 + "\n")
@@ -216,6 +217,8 @@ async def test_last_words_are_kept(run: RunDirectory, home: Path, fake: Fake) ->
 async def test_two_devnets_side_by_side(home: Path, fake: Fake, call: Call) -> None:
     """Two devnets with the same node names have other ports and logs; closing one leaves the other alone."""
     runs = [RunDirectory.create(home, "test", seed=0) for _ in range(2)]
+    for run in runs:
+        shutil.copy(Path(__file__).with_name("fake_node_program.py"), run.path)
     async with ProcessRuntime(runs[0], home) as one:
         async with ProcessRuntime(runs[1], home) as other:
             specs = [fake("alpha"), fake("beta")]

@@ -46,7 +46,7 @@ rollups:
   sequencer: {settlement: {kind: optimist, challenge_period: 5}}
 messaging: {mode: l1_bridge, slot: 1:30, publish_every: 2}
 market: {underlying: eth, spot: 2000, volatility: 60%, strikes: [1, 3, 2], price_cap: 4x}
-runtime: docker
+runtime: dockr
 accounts: 10.0
 """
     # fmt: off
@@ -72,7 +72,7 @@ accounts: 10.0
         "12:51: market.volatility: must be a number, not the text '60%' (write 0.6)",
         "12:65: market.strikes: strikes must rise, each greater than the one before (sort them and remove repeats)",
         "12:87: market.price_cap: must be a number, not the text '4x' (write 4)",
-        "13:10: runtime: docker is not available in this version (use auto or process)",
+        "13:10: runtime: must be auto, process or docker, not the text 'dockr' (did you mean docker?)",
         "14:11: accounts: must be a whole number, not the number 10.0 (write 10)",
     ]
     # fmt: on
@@ -278,7 +278,7 @@ TOPOLOGY = st.fixed_dictionaries(
     optional={
         "seed": st.integers(0, 2**31 - 1),
         "accounts": st.integers(1, 256),
-        "runtime": st.sampled_from(["auto", "process"]),
+        "runtime": st.sampled_from(["auto", "process", "docker"]),
         "l1": maybe(
             block_time=durations("100ms", "1m"),
             chain_id=st.integers(1, 9_999),

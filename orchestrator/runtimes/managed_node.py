@@ -1,4 +1,10 @@
-"""One node on this host over all its lives: what was asked of it, what it is, and when it is ready.
+"""One node over all its lives, whatever a life is: what was asked of it, what it is, and when it is ready.
+
+::
+
+    ManagedNode ── one per node: calls in order, states, readiness, log
+       └─ Place ── where it runs: fills placeholders, knows its addresses, begins lives
+            └─ NodeLife ── from one start to one end: a process group, or a container being run
 
 Everything that changes a node runs under its lock, so that calls take effect one after the other. Two things stay outside:
 waiting for readiness, which may take long and must not hold up a ``kill``; and the first blow of a ``kill``, which cuts short a
@@ -6,56 +12,41 @@ polite stop that is still in its grace.
 """
 
 import asyncio
-import os
 import time
-from collections.abc import Callable, Mapping
 from signal import SIGKILL, SIGTERM
 
 from orchestrator.rundir import RunDirectory
-from orchestrator.runtimes import ordering
 from orchestrator.runtimes.base import ALIVE, ExitListener, NodeSpec, NodeState, NodeStatus
-from orchestrator.runtimes.errors import NodeExitedError, NodeNotReadyError, NodeStateError, PlanError
-from orchestrator.runtimes.life import Launch, Life
+from orchestrator.runtimes.errors import (
+    NodeExitedError,
+    NodeNotReadyError,
+    NodeStartError,
+    NodeStateError,
+    PlanError,
+)
 from orchestrator.runtimes.logfile import CappedLog
-from orchestrator.runtimes.ports import LOOPBACK
+from orchestrator.runtimes.node_life import NodeLife, Place
 from orchestrator.runtimes.readiness import Readiness
 
 _SHOWN_LINES = 12
 
-Address = Callable[[str, str], str]
-"""Node and endpoint name to address."""
 
-
-class HostNode:
+class ManagedNode:
     """Starts, ends, freezes and describes one node.
 
     Args:
         spec: what it is.
-        run: where its log and data go.
-        ports: the reserved port of each of its endpoints.
-        marks: environment variables that tell whose it is.
-        address: addresses of all nodes, for placeholders.
-        tied: die with this process.
+        run: where its log goes.
+        place: where it runs.
         on_exit: told of each end.
     """
 
-    def __init__(
-        self,
-        spec: NodeSpec,
-        run: RunDirectory,
-        *,
-        ports: Mapping[str, int],
-        marks: Mapping[str, str],
-        address: Address,
-        tied: bool,
-        on_exit: ExitListener,
-    ) -> None:
+    def __init__(self, spec: NodeSpec, run: RunDirectory, place: Place, on_exit: ExitListener) -> None:
         self.spec = spec
-        self._run, self._ports, self._marks = run, dict(ports), dict(marks)
-        self._address, self._tied, self._on_exit = address, tied, on_exit
+        self._run, self._place, self._on_exit = run, place, on_exit
         self._log = CappedLog(run.log_of(spec.name), spec.log_cap_bytes)
         self._lock = asyncio.Lock()
-        self._life: Life | None = None
+        self._life: NodeLife | None = None
         self._readiness: Readiness | None = None
         self._watch: asyncio.Task[None] | None = None
         """Ends when the current life has answered; cancelled when that life ends first."""
@@ -67,13 +58,13 @@ class HostNode:
     @property
     def state(self) -> NodeState:
         """Where the node is in its life, from what is known this moment."""
-        match self._life:
-            case None:
-                return NodeState.PLANNED
-            case Life(over=True, asked=asked):
-                return asked or NodeState.EXITED
-            case Life(paused=True):
-                return NodeState.PAUSED
+        life = self._life
+        if life is None:
+            return NodeState.PLANNED
+        if life.over:
+            return life.asked or NodeState.EXITED
+        if life.paused:
+            return NodeState.PAUSED
         if self.spec.readiness is None:
             return NodeState.RUNNING
         return NodeState.READY if self._ready else NodeState.STARTING
@@ -116,7 +107,7 @@ class HostNode:
         async with self._lock:
             life = self._living("resumed")
             if life.paused:
-                life.thaw()
+                await life.thaw()
                 self._changed()
 
     async def restart(self) -> None:
@@ -139,10 +130,11 @@ class HostNode:
 
     def endpoint(self, port: str) -> str:
         """See :meth:`Runtime.endpoint`."""
-        if port not in self._ports:
-            known = ", ".join(self._ports) or "none"
+        address = self._place.address(port)
+        if address is None:
+            known = ", ".join(self._endpoints()) or "none"
             raise PlanError(f"{self.spec.name} has no endpoint {port!r}", f"it has: {known}")
-        return f"{self.spec.ports[port]}://{LOOPBACK}:{self._ports[port]}"
+        return address
 
     def logs(self, lines: int) -> tuple[str, ...]:
         """See :meth:`Runtime.logs`."""
@@ -162,35 +154,30 @@ class HostNode:
             exit_code=life.exit_code if life is not None else None,
             signal=life.exit_signal if life is not None else None,
             expected=not unexpected,
-            endpoints={port: self.endpoint(port) for port in self._ports},
+            endpoints=self._endpoints(),
             last_lines=self.logs(_SHOWN_LINES) if unexpected else (),
         )
 
-    async def _launch(self) -> Life:
+    async def _launch(self) -> NodeLife:
         if self._life is not None:
-            await self._life.gone()  # children of the life before may still hold a port
-        # From here nothing awaits: a cancelled caller leaves either no process or one that is known.
+            await self._life.gone()  # what is left of the life before may still hold a port
+        # From here to the first wait for the new life, nothing awaits: a cancelled caller leaves no life, or one that is known.
         if self._retired:
             raise NodeStateError(f"{self.spec.name} can't be started: the devnet is being taken down")
-        name = self.spec.name
-        folder = self._run.data_of(name)
-        folder.mkdir(parents=True, exist_ok=True)
-        env = {key: ordering.fill(value, self._placeholder) for key, value in self.spec.env.items()}
-        launch = Launch(
-            node=name,
-            argv=[ordering.fill(word, self._placeholder) for word in self.spec.command],
-            # Unbuffered, so that a killed Python node's last words are in its log.
-            env={**os.environ, "PYTHONUNBUFFERED": "1", **env, **self._marks},
-            folder=folder,
-            tied=self._tied,
-        )
-        self._log.write(f"--- rollnet: {name}, boot {self._boot + 1} ---\n".encode())
-        self._life = life = Life(launch, self._log, self._ended)
+        self._log.write(f"--- rollnet: {self.spec.name}, boot {self._boot + 1} ---\n".encode())
+        self._life = life = self._place.begin(self._log, self._ended)
         self._boot, self._ready = self._boot + 1, False
         self._changed()
         if self.spec.readiness is not None:
             self._readiness = Readiness(self.spec.readiness, self.endpoint)
-            self._watch = asyncio.create_task(self._await_answer(self._readiness), name=f"ready-{name}")
+            self._watch = asyncio.create_task(
+                self._await_answer(self._readiness), name=f"ready-{self.spec.name}"
+            )
+        try:
+            await life.begun()
+        except NodeStartError:
+            self._give_up_waiting()
+            raise
         return life
 
     async def _stop(self) -> None:
@@ -214,7 +201,7 @@ class HostNode:
         self._ready = True
         self._changed()
 
-    async def _until_ready(self, life: Life) -> None:
+    async def _until_ready(self, life: NodeLife) -> None:
         watch, readiness, name = self._watch, self._readiness, self.spec.name
         if watch is None or readiness is None:
             return
@@ -236,20 +223,11 @@ class HostNode:
             )
         watch.result()
 
-    def _placeholder(self, words: tuple[str, ...]) -> str:
-        match words:
-            case ("host",):
-                return LOOPBACK
-            case ("data",):
-                return str(self._run.data_of(self.spec.name))
-            case ("run",):
-                return str(self._run.path)
-            case ("port", port):
-                return str(self._ports[port])
-            case _:
-                return self._address(words[1], words[2])
+    def _endpoints(self) -> dict[str, str]:
+        found = {port: self._place.address(port) for port in self.spec.ports}
+        return {port: address for port, address in found.items() if address is not None}
 
-    def _living(self, what: str) -> Life:
+    def _living(self, what: str) -> NodeLife:
         if self._life is None or self._life.over:
             raise NodeStateError(f"{self.spec.name} can't be {what}: it is {self.state}", "start it first")
         return self._life
@@ -258,7 +236,10 @@ class HostNode:
         self._since = time.time()
 
     def _ended(self) -> None:
-        if self._watch is not None:
-            self._watch.cancel()
+        self._give_up_waiting()
         self._changed()
         self._on_exit(self.status())
+
+    def _give_up_waiting(self) -> None:
+        if self._watch is not None:
+            self._watch.cancel()

@@ -1,0 +1,176 @@
+"""A Docker engine for an event loop: each call of the blocking ``sdk`` on a thread.
+
+Short calls share a pool in which each thread has a client; what lasts as long as a container's life (:meth:`Engine.live`) has a thread
+and a client of its own.
+"""
+
+import asyncio
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any, BinaryIO, Self, TypeVar
+
+from orchestrator.runtimes.docker.address import Address
+from orchestrator.runtimes.docker.labels import Labelled
+from orchestrator.runtimes.docker.sdk import Client, ContainerPlan, LifeEvents
+from orchestrator.runtimes.docker.sweep import remove
+
+_CALLS = 16
+"""Short calls at once; an engine serialises most of them anyway."""
+
+Answer = TypeVar("Answer")
+
+
+class Engine:
+    """One engine; made with :meth:`connect`, closed at the end. Its methods raise :class:`EngineError` where it refuses."""
+
+    def __init__(self, address: Address) -> None:
+        self._address = address
+        self._threads = threading.local()
+        self._pool = ThreadPoolExecutor(_CALLS, "docker")
+        self._running: set[Future[Any]] = set()
+
+    @classmethod
+    async def connect(cls) -> Self:
+        """The engine that the ``docker`` command would use; errors as :meth:`Address.find`."""
+        return cls(await asyncio.to_thread(Address.find))
+
+    @property
+    def described(self) -> str:
+        """For people."""
+        return f"Docker {self._address.information.get('ServerVersion', '?')}"
+
+    @property
+    def remaps_users(self) -> str:
+        """``rootless``: root inside is this user; ``userns``: users inside are others outside; else empty."""
+        options = self._address.information.get("SecurityOptions") or []
+        return next(
+            (kind for kind in ("rootless", "userns") if any(f"name={kind}" in o for o in options)), ""
+        )
+
+    async def inspect_image(self, name: str) -> Any:
+        """All about an image; ``None`` if there is none of this name."""
+        return await self._call(lambda client: client.inspect_image(name))
+
+    async def images(self) -> list[Any]:
+        """All images of ours, as the engine lists them."""
+        return await self._call(lambda client: client.images())
+
+    async def remove_image(self, name: str) -> bool:
+        """Remove an image; ``False`` if something uses it."""
+        return await self._call(lambda client: client.remove_image(name))
+
+    async def pull(self, name: str, progress: Callable[[str], None]) -> None:
+        """Fetch an image from its registry."""
+        await self._long(progress, lambda client, tell, given_up: client.pull(name, tell, given_up))
+
+    async def build(
+        self,
+        context: BinaryIO,
+        tag: str,
+        marks: Mapping[str, str],
+        arguments: Mapping[str, str],
+        progress: Callable[[str], None],
+    ) -> None:
+        """Build an image from a tar file that holds a ``Dockerfile``, without any network.
+
+        Raises:
+            ImageError: a step failed.
+        """
+        await self._long(
+            progress,
+            lambda client, tell, given_up: client.build(context, tag, marks, arguments, tell, given_up),
+        )
+
+    async def output_of(self, image: str, command: Sequence[str]) -> bytes:
+        """What a command prints in a container of an image, without a network."""
+        return await self._call(lambda client: client.output_of(image, command))
+
+    async def create_network(self, name: str, marks: Mapping[str, str], *, internal: bool) -> str:
+        """Make a bridge network.
+
+        Args:
+            name: unique, or it is refused.
+            marks: its labels.
+            internal: nodes reach one another and nothing else; otherwise this host reaches them, and they reach nobody.
+
+        Returns:
+            Its id.
+        """
+        return await self._call(lambda client: client.create_network(name, marks, internal))
+
+    async def create_container(self, plan: ContainerPlan) -> str:
+        """Make a container, without starting it; returns its id."""
+        return await self._call(lambda client: client.create_container(plan))
+
+    async def connect_network(self, network: str, container: str, aliases: Sequence[str]) -> None:
+        """Attach a container to a network, under these names."""
+        await self._call(lambda client: client.connect(network, container, aliases))
+
+    async def signal(self, container: str, name: str) -> bool:
+        """Send a signal to a container's first process; ``False`` if it does not run."""
+        return await self._call(lambda client: client.signal(container, name))
+
+    async def pause(self, container: str) -> bool:
+        """Freeze all processes of a container; ``False`` if it does not run, or is frozen."""
+        return await self._call(lambda client: client.pause(container))
+
+    async def unpause(self, container: str) -> bool:
+        """Thaw them; ``False`` if they are not frozen."""
+        return await self._call(lambda client: client.unpause(container))
+
+    async def inspect_container(self, container: str) -> Any:
+        """All about a container."""
+        return await self._call(lambda client: client.inspect_container(container))
+
+    def live(self, container: str, events: LifeEvents) -> None:
+        """Start a container and tell of its life, on a thread that ends with it."""
+
+        def life() -> None:
+            client = Client(self._address)
+            try:
+                client.live(container, events)
+            finally:
+                client.close()
+
+        threading.Thread(target=life, name=f"life-{container[:12]}", daemon=True).start()
+
+    async def remove_run(self, run: str) -> list[Labelled]:
+        """Remove what a run has, see ``sweep.remove``, after the end of calls whose callers were cancelled: they may make more."""
+        while running := [future for future in self._running if not future.done()]:
+            await asyncio.wait([asyncio.wrap_future(future) for future in running])
+        return await asyncio.to_thread(remove, self._address, lambda found: found.run_id == run, run)
+
+    def close(self) -> None:
+        """Use it no more."""
+        self._pool.shutdown(wait=False)
+
+    async def _call(self, act: Callable[[Client], Answer]) -> Answer:
+        future = self._pool.submit(lambda: act(self._client()))
+        self._running.add(future)
+        future.add_done_callback(self._running.discard)
+        return await asyncio.wrap_future(future)
+
+    async def _long(
+        self,
+        progress: Callable[[str], None],
+        act: Callable[[Client, Callable[[str], None], threading.Event], None],
+    ) -> None:
+        """A call that reports what it does; given up when the caller is cancelled, at the next report."""
+        given_up = threading.Event()
+        loop = asyncio.get_running_loop()
+
+        def tell(line: str) -> None:
+            loop.call_soon_threadsafe(progress, line)
+
+        try:
+            await self._call(lambda client: act(client, tell, given_up))
+        except asyncio.CancelledError:
+            given_up.set()
+            raise
+
+    def _client(self) -> Client:
+        if not hasattr(self._threads, "client"):
+            self._threads.client = Client(self._address)
+        client: Client = self._threads.client
+        return client

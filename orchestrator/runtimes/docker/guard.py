@@ -1,0 +1,57 @@
+"""What outlives a supervisor: ``python -m orchestrator.runtimes.docker.guard RUN_ID``.
+
+Containers belong to the engine and don't die with whoever asked for them. So this process waits on a pipe that only the supervisor
+holds; when that closes unannounced, the supervisor has died, and everything with its run's label is removed. Should the guard
+have been killed as well, ``rollnet gc`` does the same later.
+
+It imports the SDK only when it is needed: until then it costs a bare interpreter.
+"""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+_PATIENCE_S = 5.0
+_SECOND_LOOK_S = 1.0
+"""An engine may go on making what a dead supervisor had asked for."""
+
+
+def post(run_id: str) -> "subprocess.Popen[bytes]":
+    """Start a guard; it lives until :func:`dismiss`, or until this process dies and it has done its work."""
+    # A session of its own: a terminal's Ctrl-C is not for it.
+    env = {key: value for key, value in os.environ.items() if not key.startswith("ROLLNET_")}
+    return subprocess.Popen(
+        [sys.executable, "-m", __name__, run_id],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        env=env,
+        start_new_session=True,
+    )
+
+
+def dismiss(guard: "subprocess.Popen[bytes]") -> None:
+    """End a guard that has nothing left to do."""
+    try:
+        guard.communicate(b".", timeout=_PATIENCE_S)
+    except (BrokenPipeError, subprocess.TimeoutExpired):  # somebody ended or froze it
+        guard.kill()
+        guard.wait()
+
+
+def _guard(run_id: str) -> None:
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
+    if os.read(0, 1):
+        return
+    from orchestrator.runtimes.docker.sweep import sweep_run  # noqa: PLC0415 - see the module
+
+    sweep_run(run_id)
+    time.sleep(_SECOND_LOOK_S)
+    sweep_run(run_id)
+
+
+if __name__ == "__main__":
+    _guard(sys.argv[1])

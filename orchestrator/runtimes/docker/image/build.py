@@ -1,0 +1,165 @@
+"""Building the image, once for all devnets of a checkout: found by its digest, made when it is not there."""
+
+import asyncio
+import contextlib
+import fcntl
+import os
+import tempfile
+import time
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import orjson
+
+from orchestrator.rundir import cache
+from orchestrator.runtimes.docker import labels
+from orchestrator.runtimes.docker.engine import Engine
+from orchestrator.runtimes.docker.errors import EngineError, ImageError
+from orchestrator.runtimes.docker.image.contents import FOLDER, Contents, gather, write_context
+from orchestrator.runtimes.docker.image.dependencies import PROBE, Interpreter, unpacked
+
+BASE_VARIABLE = "ROLLNET_BASE_IMAGE"
+DEFAULT_BASE = "python:3.11-slim"
+MAKE_BASE = FOLDER / "make-base"
+"""Makes a base image from Debian packages."""
+
+Progress = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Image:
+    """An image on an engine."""
+
+    name: str
+    base: str
+    size: int
+    """Bytes, with its base."""
+    seconds: float
+    """What it took to build; 0 if it was there."""
+
+
+async def ensure_image(engine: Engine, progress: Progress, *, again: bool = False) -> Image:
+    """The image of this checkout, built if it is not there, or if it is on another base than ``$ROLLNET_BASE_IMAGE`` now asks for.
+
+    Args:
+        engine: where.
+        progress: told what is done, line by line.
+        again: build it even if it is there.
+
+    Raises:
+        ImageError: there is no base, or a step failed.
+        EngineError: the engine refuses.
+    """
+    contents = await asyncio.to_thread(gather)
+    if not again and (found := await find_image(engine, contents)) is not None:
+        return found
+    async with _alone(progress):
+        if not again and (found := await find_image(engine, contents)) is not None:
+            return found  # another process has built it while we waited
+        return await _build(engine, contents, progress)
+
+
+async def find_image(engine: Engine, contents: Contents) -> Image | None:
+    """The image of these contents, if it is there and on the base that is asked for."""
+    found = await engine.inspect_image(contents.name)
+    if found is None:
+        return None
+    base = (found["Config"].get("Labels") or {}).get(labels.BASE, "")
+    if os.environ.get(BASE_VARIABLE, base) != base:
+        return None
+    return Image(contents.name, base, int(found["Size"]), 0.0)
+
+
+async def prune_images(engine: Engine) -> list[str]:
+    """Remove images of ours that neither this checkout nor any container uses; returns their names."""
+    current = (await asyncio.to_thread(gather)).name
+    removed = []
+    for image in await engine.images():
+        names = [name for name in image.get("RepoTags") or [] if not name.startswith("<none>")]
+        if current not in names:
+            removed += [name for name in names or [str(image["Id"])[7:19]] if await engine.remove_image(name)]
+    return removed
+
+
+async def _build(engine: Engine, contents: Contents, progress: Progress) -> Image:
+    began = time.monotonic()
+    base = await _base(engine)
+    await _have_base(engine, base, progress)
+    interpreter = Interpreter.parse(base, await _probe(engine, base))
+    dependencies = await unpacked(interpreter, cache(), progress)
+    marks = {labels.IMAGE: contents.digest, labels.BASE: base}
+    with tempfile.TemporaryFile(dir=_folder()) as file:
+        await asyncio.to_thread(write_context, contents, dependencies, file)
+        progress(f"building {contents.name} on {base} from {file.tell() / 1e6:.0f} MB")
+        file.seek(0)
+        await engine.build(file, contents.name, marks, {"BASE": base}, progress)
+    found = await engine.inspect_image(contents.name)
+    if found is None:
+        raise ImageError(f"{contents.name} was built, and is not there", "somebody else may prune images")
+    return Image(contents.name, base, int(found["Size"]), time.monotonic() - began)
+
+
+async def _base(engine: Engine) -> str:
+    """What is asked for; else the usual one; but where that is not here, the one that our last image stands on."""
+    if asked := os.environ.get(BASE_VARIABLE):
+        return asked
+    if await engine.inspect_image(DEFAULT_BASE) is None:
+        earlier = sorted(await engine.images(), key=lambda image: -int(image["Created"]))
+        for image in earlier:
+            base = (image["Labels"] or {}).get(labels.BASE)
+            if base is not None and await engine.inspect_image(base) is not None:
+                return str(base)
+    return DEFAULT_BASE
+
+
+async def _have_base(engine: Engine, base: str, progress: Progress) -> None:
+    if await engine.inspect_image(base) is not None:
+        return
+    progress(f"pulling the base image {base}")
+    try:
+        await engine.pull(base, progress)
+    except EngineError as exc:
+        raise ImageError(
+            f"the base image {base} is neither here nor to be had: {exc.message}",
+            f"where no registry is reachable, make one from Debian packages: sudo {_shown(MAKE_BASE)}, "
+            f"then {BASE_VARIABLE}=rollnet-base:bookworm rollnet image build",
+        ) from exc
+
+
+async def _probe(engine: Engine, base: str) -> object:
+    said = await engine.output_of(base, PROBE)
+    try:
+        return orjson.loads(said)
+    except orjson.JSONDecodeError as exc:
+        raise ImageError(
+            f"the base image {base} can't run python3: {said.decode(errors='replace').strip()[:300]!r}",
+            f"choose one with Python 3.11 or newer: {BASE_VARIABLE}=… rollnet image build",
+        ) from exc
+
+
+@contextlib.asynccontextmanager
+async def _alone(progress: Progress) -> AsyncIterator[None]:
+    """One build at a time: the second finds what the first has made."""
+    with (_folder() / "image.lock").open("ab") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            progress("waiting for another process that builds it")
+            while True:
+                await asyncio.sleep(0.2)  # a lock in a thread could not be given up by Ctrl-C
+                with contextlib.suppress(BlockingIOError):
+                    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    break
+        yield
+
+
+def _folder() -> Path:
+    folder = cache()
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def _shown(path: Path) -> str:
+    here = Path.cwd()
+    return str(path.relative_to(here) if path.is_relative_to(here) else path)

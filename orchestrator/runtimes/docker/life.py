@@ -1,0 +1,196 @@
+"""One life of a container: from its start to its end, as ``runtimes.life`` is for a process group.
+
+Its thread attaches before it starts the container, so that not a word is lost, copies what it writes into the log, and reports the
+end after the last word. Signals go through the engine; where none of them found the container alive, its death stays one that
+nobody asked for.
+"""
+
+import asyncio
+import contextlib
+import signal
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+from orchestrator.runtimes.base import NodeState
+from orchestrator.runtimes.docker.engine import Engine
+from orchestrator.runtimes.docker.errors import EngineError
+from orchestrator.runtimes.errors import NodeStartError, NodeStuckError
+from orchestrator.runtimes.logfile import CappedLog
+
+_PATIENCE_S = 60.0
+"""Longest time between a forced end and its confirmation, seconds; a busy engine takes several."""
+_BY_SIGNAL = 128
+"""Exit statuses above this tell the signal that ended a container."""
+
+
+class ContainerLife:
+    """A container being started, running, or ended. Made in a running event loop. Fulfils ``NodeLife``.
+
+    Args:
+        engine: runs it.
+        node: name of its node.
+        container: its id.
+        log: where its output goes.
+        on_end: called once, when it has ended; not if it could not be started.
+    """
+
+    def __init__(
+        self, engine: Engine, node: str, container: str, log: CappedLog, on_end: Callable[[], None]
+    ) -> None:
+        self._engine, self._node, self._container, self._log = engine, node, container, log
+        self._on_end = on_end
+        self._started: asyncio.Future[EngineError | None] = asyncio.get_running_loop().create_future()
+        self._ended = asyncio.Event()
+        self._signals: set[asyncio.Task[None]] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._struck = False
+        """Whether a signal that was to end it found it alive."""
+        self.pid: int | None = None
+        self.paused = False
+        self.asked: NodeState | None = None
+        self.exit_code: int | None = None
+        self.exit_signal: str | None = None
+        engine.live(container, _Listener(self, asyncio.get_running_loop(), log))
+
+    @property
+    def over(self) -> bool:
+        """Whether it has ended and that was taken note of."""
+        return self._ended.is_set()
+
+    async def begun(self) -> None:
+        """Wait until the container runs.
+
+        Raises:
+            NodeStartError: the engine can't start it.
+        """
+        error = await asyncio.shield(self._started)
+        if error is not None:
+            raise NodeStartError(self._node, error.message, hint=error.hint) from error
+
+    def ask(self, how: NodeState, number: signal.Signals) -> None:
+        """Send a signal that is meant to end it; see ``NodeLife``."""
+        if not self.over:
+            self.asked = how
+            self._task(self._signal(number), self._signals)
+
+    async def freeze(self) -> None:
+        """Freeze it; the engine answers when nothing in it runs. Returns as well if it ends instead."""
+        await asyncio.shield(self._task(self._freeze()))
+
+    async def thaw(self) -> None:
+        """Let it run again."""
+        await asyncio.shield(self._task(self._thaw()))
+
+    async def ended(self) -> None:
+        """Wait for its end."""
+        await self._ended.wait()
+
+    async def gone(self) -> None:
+        """Wait for its end, which is that of every process in it.
+
+        Raises:
+            NodeStuckError: the engine does not bring it about.
+        """
+        try:
+            async with asyncio.timeout(_PATIENCE_S):
+                await self._ended.wait()
+        except TimeoutError as exc:
+            raise NodeStuckError(
+                f"{self._node}: the Docker engine has not ended its container within {_PATIENCE_S:g} s",
+                f"see `docker inspect {self._container[:12]}` and the engine's log",
+            ) from exc
+
+    def has_started(self, error: EngineError | None) -> None:
+        """Told by its thread, in the event loop."""
+        self._started.set_result(error)
+        if error is not None:
+            self._ended.set()
+
+    def has_ended(self, status: int | None) -> None:
+        """Told by its thread, in the event loop."""
+        self._task(self._conclude(status))
+
+    async def _signal(self, number: signal.Signals) -> None:
+        if await asyncio.shield(self._started) is not None:
+            return
+        with contextlib.suppress(EngineError):  # an engine that is gone is noticed by the life's thread
+            if await self._engine.signal(self._container, number.name):
+                self._struck = True
+            if self.paused:
+                await self._thaw()  # it hears a polite signal only when it runs
+
+    async def _freeze(self) -> None:
+        if await self._engine.pause(self._container):
+            self.paused = not self.over
+            return
+        found = await self._engine.inspect_container(self._container)
+        if found["State"]["Paused"]:  # by somebody else
+            self.paused = True
+        else:
+            await self.gone()
+
+    async def _thaw(self) -> None:
+        await self._engine.unpause(self._container)
+        self.paused = False
+
+    async def _conclude(self, status: int | None) -> None:
+        if self._signals:
+            await asyncio.wait(self._signals)
+        if not self._struck:
+            self.asked = None
+        if status is None:
+            self._note("the Docker engine went away")
+        elif status > _BY_SIGNAL:
+            self.exit_signal = _signal_name(status - _BY_SIGNAL)
+            if self.asked is None and await self._out_of_memory():
+                self._note("killed by the kernel: out of memory")
+        else:
+            self.exit_code = status
+        self.paused = False
+        self._ended.set()
+        self._on_end()
+
+    async def _out_of_memory(self) -> bool:
+        with contextlib.suppress(EngineError):
+            found = await self._engine.inspect_container(self._container)
+            return bool(found["State"]["OOMKilled"])
+        return False
+
+    def _note(self, text: str) -> None:
+        self._log.write(f"--- rollnet: {self._node}: {text} ---\n".encode())
+
+    def _task(
+        self, work: Coroutine[Any, Any, None], kept: set[asyncio.Task[None]] | None = None
+    ) -> asyncio.Task[None]:
+        tasks = self._tasks if kept is None else kept
+        task = asyncio.create_task(work, name=f"container-{self._node}")
+        tasks.add(task)
+        task.add_done_callback(tasks.discard)
+        return task
+
+
+class _Listener:
+    """Hears a life's thread, and tells its event loop."""
+
+    def __init__(self, life: ContainerLife, loop: asyncio.AbstractEventLoop, log: CappedLog) -> None:
+        self._life, self._loop, self._log = life, loop, log
+
+    def on_start(self, error: EngineError | None) -> None:
+        self._tell(self._life.has_started, error)
+
+    def on_output(self, data: bytes) -> None:
+        self._log.write(data)
+
+    def on_end(self, exit_code: int | None) -> None:
+        self._tell(self._life.has_ended, exit_code)
+
+    def _tell(self, hearer: Callable[[Any], None], what: Any) -> None:
+        with contextlib.suppress(RuntimeError):  # the loop is closed: nobody listens any more
+            self._loop.call_soon_threadsafe(hearer, what)
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"

@@ -1,0 +1,106 @@
+"""A node's place on an engine: its container, with folders of this host in it and ports of this host before it."""
+
+from collections.abc import Callable, Mapping
+
+import orjson
+
+from orchestrator.runtimes import ordering
+from orchestrator.runtimes.base import HttpRequest, JsonRpcRequest, NodeSpec
+from orchestrator.runtimes.docker.engine import Engine
+from orchestrator.runtimes.docker.life import ContainerLife
+from orchestrator.runtimes.docker.sdk import ContainerPlan
+from orchestrator.runtimes.logfile import CappedLog
+from orchestrator.runtimes.ports import LOOPBACK
+
+DATA_FOLDER = "/rollnet/data"
+"""``${data}`` inside a container."""
+RUN_FOLDER = "/rollnet/run"
+"""``${run}`` inside a container."""
+PYTHON = "python3"
+"""``${python}`` inside a container."""
+HEALTH_PROGRAM = "/opt/rollnet/health.py"
+_FIRST_PORT = 8545
+"""Inside, a node's ports count from here in the order of its spec: each container has an address of its own."""
+_EVERYWHERE = "0.0.0.0"
+
+
+class ContainerPlace:
+    """Fulfils ``Place``.
+
+    Args:
+        engine: runs it.
+        spec: the node.
+        container: the id of its container.
+        published: port on 127.0.0.1 by endpoint name.
+    """
+
+    def __init__(self, engine: Engine, spec: NodeSpec, container: str, published: Mapping[str, int]) -> None:
+        self._engine, self._spec = engine, spec
+        self.container = container
+        self._published = dict(published)
+
+    def address(self, port: str) -> str | None:
+        """See ``Place``."""
+        if port not in self._published:
+            return None
+        return f"{self._spec.ports[port]}://{LOOPBACK}:{self._published[port]}"
+
+    def begin(self, log: CappedLog, on_end: Callable[[], None]) -> ContainerLife:
+        """Start the container; see ``Place``."""
+        return ContainerLife(self._engine, self._spec.name, self.container, log, on_end)
+
+
+def inner_ports(spec: NodeSpec) -> dict[str, int]:
+    """Port inside the container by endpoint name."""
+    return {name: _FIRST_PORT + index for index, name in enumerate(spec.ports)}
+
+
+def public_ports(spec: NodeSpec) -> list[str]:
+    """Endpoints that this host reaches."""
+    return [name for name in spec.ports if name not in spec.private_ports]
+
+
+def filled(
+    spec: NodeSpec, specs: Mapping[str, NodeSpec], plan: Callable[[list[str], dict[str, str]], ContainerPlan]
+) -> ContainerPlan:
+    """The container of a node, with the placeholders of its command and environment filled in.
+
+    Args:
+        spec: the node.
+        specs: all nodes by name.
+        plan: makes the plan from a command and an environment.
+    """
+
+    def placeholder(words: tuple[str, ...]) -> str:
+        match words:
+            case ("host",):
+                return _EVERYWHERE
+            case ("data",):
+                return DATA_FOLDER
+            case ("run",):
+                return RUN_FOLDER
+            case ("python",):
+                return PYTHON
+            case ("port", port):
+                return str(inner_ports(spec)[port])
+            case _:
+                other = specs[words[1]]
+                return f"{other.ports[words[2]]}://{other.name}:{inner_ports(other)[words[2]]}"
+
+    command = [ordering.fill(word, placeholder) for word in spec.command]
+    return plan(command, {key: ordering.fill(value, placeholder) for key, value in spec.env.items()})
+
+
+def health_command(spec: NodeSpec) -> tuple[str, ...]:
+    """What the engine runs now and then to see whether a node answers; empty if nothing is known to ask."""
+    asked: tuple[str, ...]
+    match spec.readiness:
+        case JsonRpcRequest(endpoint=endpoint, method=method, params=params):
+            call = orjson.dumps({"jsonrpc": "2.0", "id": 1, "method": method, "params": params}).decode()
+            asked = ("/", call)
+        case HttpRequest(endpoint=endpoint, path=path):
+            asked = (path,)
+        case None:
+            return ()
+    port = inner_ports(spec)[endpoint]
+    return (PYTHON, "-I", "-S", HEALTH_PROGRAM, f"http://{LOOPBACK}:{port}", *asked)

@@ -1,0 +1,295 @@
+"""The Docker SDK, called nowhere else. Everything here blocks: ``engine`` calls it on threads. The engine's refusals become our errors."""
+
+import contextlib
+import threading
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, BinaryIO, Protocol
+
+import docker
+import requests
+
+from orchestrator.runtimes.docker import labels
+from orchestrator.runtimes.docker.address import ANSWER_S, Address
+from orchestrator.runtimes.docker.errors import (
+    EngineError,
+    EngineUnreachableError,
+    ImageError,
+    from_answer,
+)
+from orchestrator.runtimes.docker.labels import Labelled
+from orchestrator.runtimes.ports import LOOPBACK
+
+_NOT_MODIFIED, _NOT_FOUND, _CONFLICT = 304, 404, 409
+_NOT_SO = ("is not running", "is not paused", "is already paused")
+"""What engines of 20.10 answer with status 500 where later ones say 409."""
+_HEALTH_NS, _HEALTH_PATIENCE_NS = 30 * 10**9, 5 * 10**9
+"""For people who look at `docker ps`; each check starts a process, so not often."""
+_SHOWN_LINES = 20
+
+
+@dataclass(frozen=True, slots=True)
+class ContainerPlan:
+    """A container to be made."""
+
+    name: str
+    image: str
+    command: Sequence[str]
+    environment: Mapping[str, str]
+    labels: Mapping[str, str]
+    network: str
+    """Name of the network on which ports are published."""
+    published: Mapping[int, int] = field(default_factory=dict)
+    """Port inside to port on 127.0.0.1."""
+    mounts: Sequence[tuple[Path, str, str]] = ()
+    """Folder here, folder inside, ``ro`` or ``rw``."""
+    user: str | None = None
+    """``uid:gid``; the image's own by default."""
+    health: Sequence[str] = ()
+    """A command that says whether it is healthy."""
+    log_cap_bytes: int = 16 * 1024 * 1024
+
+
+class LifeEvents(Protocol):
+    """Hears of one life of a container; called on that life's thread."""
+
+    def on_start(self, error: EngineError | None) -> None:
+        """It runs, or it could not be started; then nothing follows."""
+
+    def on_output(self, data: bytes) -> None:
+        """It wrote something."""
+
+    def on_end(self, exit_code: int | None) -> None:
+        """It has ended, all was written; ``None`` when the engine itself went away."""
+
+
+class Client:
+    """Calls to one engine. Made for one thread: it is an HTTP session. All methods raise :class:`EngineError`."""
+
+    def __init__(self, address: Address) -> None:
+        self._api: Any = docker.APIClient(**address.arguments, version=address.version, timeout=ANSWER_S)
+
+    def close(self) -> None:
+        """Close its connections."""
+        self._api.close()
+
+    def inspect_image(self, name: str) -> Any:
+        """All about an image; ``None`` if there is none of this name."""
+        with _answers(f"look at image {name}"), contextlib.suppress(docker.errors.ImageNotFound):
+            return self._api.inspect_image(name)
+        return None
+
+    def images(self) -> list[Any]:
+        """All images of ours, as the engine lists them."""
+        with _answers("list images"):
+            return list(self._api.images(filters={"label": labels.IMAGE}))
+
+    def remove_image(self, name: str) -> bool:
+        """Remove an image; ``False`` if something uses it."""
+        with _answers(f"remove image {name}"):
+            try:
+                self._api.remove_image(name)
+            except docker.errors.APIError as exc:
+                if exc.status_code not in {_CONFLICT, _NOT_FOUND}:
+                    raise
+                return bool(exc.status_code == _NOT_FOUND)
+        return True
+
+    def pull(self, name: str, tell: Callable[[str], None], given_up: threading.Event) -> None:
+        """Fetch an image from its registry."""
+        with _answers(f"pull {name}"):
+            _follow(f"pull {name}", self._api.pull(name, stream=True, decode=True), tell, given_up)
+
+    def build(
+        self,
+        context: BinaryIO,
+        tag: str,
+        marks: Mapping[str, str],
+        arguments: Mapping[str, str],
+        tell: Callable[[str], None],
+        given_up: threading.Event,
+    ) -> None:
+        """Build an image from a tar file that holds a ``Dockerfile``, without any network."""
+        with _answers(f"build {tag}"):
+            stream = self._api.build(
+                fileobj=context,
+                custom_context=True,
+                tag=tag,
+                labels=dict(marks),
+                buildargs=dict(arguments),
+                network_mode="none",
+                rm=True,
+                forcerm=True,
+                decode=True,
+            )
+            _follow(f"build {tag}", stream, tell, given_up)
+
+    def output_of(self, image: str, command: Sequence[str]) -> bytes:
+        """What a command prints in a container of an image, without a network; the engine removes the container."""
+        with _answers(f"run {command[0]} in {image}"):
+            host = self._api.create_host_config(auto_remove=True, network_mode="none")
+            made = self._api.create_container(image, list(command), host_config=host, entrypoint="")
+            output = self._api.attach(made["Id"], stdout=True, stderr=True, stream=True)
+            self._api.start(made["Id"])
+            return b"".join(output)
+
+    def create_network(self, name: str, marks: Mapping[str, str], internal: bool) -> str:
+        """Make a bridge network and return its id; ``internal`` as in :meth:`Engine.create_network`."""
+        options = {"com.docker.network.bridge.enable_ip_masquerade": "false"}
+        if not internal:
+            options["com.docker.network.bridge.enable_icc"] = "false"
+        with _answers(f"make network {name}"):
+            made = self._api.create_network(
+                name, "bridge", options=options, labels=dict(marks), internal=internal, check_duplicate=True
+            )
+            return str(made["Id"])
+
+    def create_container(self, plan: ContainerPlan) -> str:
+        """Make a container, without starting it, and return its id."""
+        with _answers(f"make container {plan.name}"):
+            return self._create_container(plan)
+
+    def connect(self, network: str, container: str, aliases: Sequence[str]) -> None:
+        """Attach a container to a network, under these names."""
+        with _answers(f"connect container {container[:12]}"):
+            self._api.connect_container_to_network(container, network, aliases=list(aliases))
+
+    def signal(self, container: str, name: str) -> bool:
+        """Send a signal to a container's first process; ``False`` if it does not run."""
+        return self._tried(f"signal container {container[:12]}", lambda: self._api.kill(container, name))
+
+    def pause(self, container: str) -> bool:
+        """Freeze all processes of a container; ``False`` if it does not run, or is frozen."""
+        return self._tried(f"pause container {container[:12]}", lambda: self._api.pause(container))
+
+    def unpause(self, container: str) -> bool:
+        """Thaw them; ``False`` if they are not frozen."""
+        return self._tried(f"unpause container {container[:12]}", lambda: self._api.unpause(container))
+
+    def inspect_container(self, container: str) -> Any:
+        """All about a container."""
+        with _answers(f"look at container {container[:12]}"):
+            return self._api.inspect_container(container)
+
+    def live(self, container: str, events: LifeEvents) -> None:
+        """Start a container and return when it has ended."""
+        try:
+            with _answers(f"start container {container[:12]}"):
+                # Attached first, so that not a word is lost.
+                output = self._api.attach(container, stdout=True, stderr=True, stream=True)
+                self._api.start(container)
+        except EngineError as exc:
+            events.on_start(exc)
+            return
+        events.on_start(None)
+        exit_code: int | None = None
+        with contextlib.suppress(docker.errors.DockerException, requests.RequestException, OSError):
+            for data in output:
+                events.on_output(data)
+            exit_code = int(self._api.wait(container, timeout=None)["StatusCode"])
+        events.on_end(exit_code)
+
+    def labelled(self, run: str | None) -> list[Labelled]:
+        """All containers, then all networks, of one run or of all."""
+        filters = {"label": labels.RUN if run is None else f"{labels.RUN}={run}"}
+        with _answers("list what is ours"):
+            containers = self._api.containers(all=True, filters=filters)
+            networks = self._api.networks(filters=filters)
+        return [
+            *(Labelled("container", c["Id"], c["Names"][0].lstrip("/"), c["Labels"]) for c in containers),
+            *(Labelled("network", network["Id"], network["Name"], network["Labels"]) for network in networks),
+        ]
+
+    def remove(self, found: Labelled) -> bool:
+        """Remove a container, running or not, or a network; ``False`` if something else has to go first."""
+        with _answers(f"remove {found.kind} {found.name}"):
+            try:
+                if found.kind == "container":
+                    self._api.remove_container(found.identity, force=True, v=True)
+                else:
+                    self._api.remove_network(found.identity)
+            except docker.errors.NotFound:
+                return True
+            except docker.errors.APIError as exc:
+                # Somebody else is removing it, or a network's last endpoint is on its way out.
+                if exc.status_code != _CONFLICT and "active endpoints" not in str(exc.explanation):
+                    raise
+                return False
+        return True
+
+    def _tried(self, what: str, act: Callable[[], Any]) -> bool:
+        with _answers(what):
+            try:
+                act()
+            except docker.errors.APIError as exc:
+                expected = exc.status_code in {_CONFLICT, _NOT_FOUND, _NOT_MODIFIED}
+                if not expected and not any(words in str(exc.explanation) for words in _NOT_SO):
+                    raise
+                return False
+        return True
+
+    def _create_container(self, plan: ContainerPlan) -> str:
+        half = max(plan.log_cap_bytes // 2, 4096)
+        host = self._api.create_host_config(
+            init=True,
+            read_only=True,
+            tmpfs={"/tmp": "size=256m,mode=1777"},  # noqa: S108 - inside the container, of its own
+            cap_drop=["ALL"],
+            security_opt=["no-new-privileges"],
+            port_bindings={inside: (LOOPBACK, outside) for inside, outside in plan.published.items()},
+            binds=[f"{here}:{inside}:{mode}" for here, inside, mode in plan.mounts],
+            log_config={"Type": "json-file", "Config": {"max-size": str(half), "max-file": "2"}},
+        )
+        health = {"test": ["CMD", *plan.health], "interval": _HEALTH_NS, "timeout": _HEALTH_PATIENCE_NS}
+        endpoint = self._api.create_endpoint_config()
+        made = self._api.create_container(
+            plan.image,
+            list(plan.command),
+            name=plan.name,
+            environment=dict(plan.environment),
+            labels=dict(plan.labels),
+            user=plan.user,
+            ports=list(plan.published),
+            host_config=host,
+            networking_config=self._api.create_networking_config({plan.network: endpoint}),
+            healthcheck=health if plan.health else None,
+        )
+        return str(made["Id"])
+
+
+@contextlib.contextmanager
+def _answers(what: str) -> Iterator[None]:
+    """The engine's refusals as our errors."""
+    try:
+        yield
+    except docker.errors.APIError as exc:
+        raise from_answer(what, str(exc.explanation or exc)) from exc
+    except docker.errors.DockerException as exc:
+        raise EngineError(f"can't {what}: {exc}") from exc
+    except (requests.RequestException, OSError) as exc:
+        raise EngineUnreachableError(
+            f"can't {what}: the Docker engine does not answer any more ({type(exc).__name__})",
+            "look at the engine's log; sweep what is left once it is back: rollnet gc",
+        ) from exc
+
+
+def _follow(what: str, stream: Any, tell: Callable[[str], None], given_up: threading.Event) -> None:
+    """Read what the engine reports of a long work, and end it when it is given up."""
+    said: deque[str] = deque(maxlen=_SHOWN_LINES)
+    for item in stream:
+        if given_up.is_set():
+            stream.close()
+            return
+        if "error" in item:
+            error = from_answer(what, str(item["error"]).strip())
+            if type(error) is not EngineError:
+                raise error
+            lines = "".join(f"\n  | {line}" for line in said)
+            raise ImageError(f"{error.message}{lines}", "the last lines say more")
+        for line in str(item.get("stream") or "").splitlines():
+            if line.strip():
+                said.append(line)
+                if line.startswith("Step "):
+                    tell(line)

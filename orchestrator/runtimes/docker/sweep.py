@@ -1,0 +1,84 @@
+"""Removing what carries our labels: containers first, then the networks that they were on. Blocks.
+
+Looks again until nothing is found, because an engine may still be making what was asked of it when its asker died, and because
+networks go only after their last container has.
+"""
+
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from orchestrator.runtimes.docker.address import Address
+from orchestrator.runtimes.docker.errors import EngineError
+from orchestrator.runtimes.docker.labels import Labelled
+from orchestrator.runtimes.docker.sdk import Client
+
+_PATIENCE_S = 60.0
+_GLANCE_S = 0.05
+_AT_ONCE = 8
+
+
+def remove(address: Address, ours: Callable[[Labelled], bool], run: str | None = None) -> list[Labelled]:
+    """Remove everything of ours that is accepted.
+
+    Args:
+        address: where to look.
+        ours: which of it.
+        run: look at this run alone.
+
+    Returns:
+        What was removed.
+
+    Raises:
+        EngineError: the engine refuses, or does not answer.
+    """
+
+    def one(found: Labelled) -> bool:
+        client = Client(address)
+        try:
+            return client.remove(found)
+        finally:
+            client.close()
+
+    removed: dict[str, Labelled] = {}
+    client = Client(address)
+    deadline = time.monotonic() + _PATIENCE_S
+    try:
+        with ThreadPoolExecutor(_AT_ONCE) as pool:
+            while found := [labelled for labelled in client.labelled(run) if ours(labelled)]:
+                for kind in ("container", "network"):
+                    batch = [labelled for labelled in found if labelled.kind == kind]
+                    gone = zip(batch, pool.map(one, batch), strict=True)
+                    removed |= {labelled.identity: labelled for labelled, done in gone if done}
+                if any(labelled.identity not in removed for labelled in found):
+                    if time.monotonic() > deadline:
+                        left = ", ".join(map(str, found))
+                        raise EngineError(f"the Docker engine does not remove {left}", "see the engine's log")
+                    time.sleep(_GLANCE_S)  # nothing announces the last endpoint's end
+    finally:
+        client.close()
+    return list(removed.values())
+
+
+def sweep_run(run: str) -> list[str]:
+    """Remove what is left of one run; one line each.
+
+    Raises:
+        EngineError: the engine refuses, or does not answer.
+    """
+    return [str(found) for found in remove(Address.find(), lambda found: found.run_id == run, run)]
+
+
+def sweep_orphans(home: Path) -> list[str]:
+    """Remove what is left of every run of a state home whose supervisor is gone; errors as :func:`sweep_run`."""
+    return [str(found) for found in remove(Address.find(), lambda found: found.orphaned(home))]
+
+
+def left_of(run: str) -> list[str]:
+    """What is there of a run; errors as :func:`sweep_run`."""
+    client = Client(Address.find())
+    try:
+        return [str(found) for found in client.labelled(run)]
+    finally:
+        client.close()

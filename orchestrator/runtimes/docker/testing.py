@@ -1,0 +1,59 @@
+"""Support of tests that need a Docker engine: a visible skip without one, and what is on it, seen past the code under test."""
+
+import asyncio
+import os
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import docker
+import pytest
+
+from orchestrator.runtimes.docker import labels
+from orchestrator.runtimes.docker.engine import Engine
+from orchestrator.runtimes.docker.errors import EngineError
+from orchestrator.runtimes.docker.image.build import ensure_image
+
+REQUIRE_VARIABLE = "ROLLNET_REQUIRE_DOCKER"
+"""Set to 1, a missing engine is a failure, as it must be in CI."""
+
+
+def image_or_skip() -> str:
+    """Name of the image, built if need be; skips, or fails if an engine is required, with the command that would help."""
+
+    async def ensure() -> str:
+        engine = await Engine.connect()
+        try:
+            return (await ensure_image(engine, print)).name
+        finally:
+            engine.close()
+
+    try:
+        with ThreadPoolExecutor(1) as thread:  # whoever asks may run an event loop
+            return thread.submit(asyncio.run, ensure()).result()
+    except EngineError as exc:
+        if os.environ.get(REQUIRE_VARIABLE) == "1":
+            pytest.fail(f"{REQUIRE_VARIABLE} is set, and {exc}")
+        pytest.skip(str(exc))
+
+
+def footprint(home: Path | None = None) -> Mapping[str, frozenset[str]]:
+    """Names of all containers, networks and volumes of an engine, or of those that belong to a state home; volumes have no home."""
+    client = docker.APIClient()
+    filters = {"label": f"{labels.HOME}={home}"} if home is not None else {}
+    try:
+        volumes = client.volumes()["Volumes"] or []
+        return {
+            "containers": frozenset(one["Names"][0] for one in client.containers(all=True, filters=filters)),
+            "networks": frozenset(one["Name"] for one in client.networks(filters=filters)),
+            "volumes": frozenset() if home is not None else frozenset(one["Name"] for one in volumes),
+        }
+    finally:
+        client.close()
+
+
+NOTHING: Mapping[str, frozenset[str]] = {
+    "containers": frozenset(),
+    "networks": frozenset(),
+    "volumes": frozenset(),
+}
