@@ -58,10 +58,10 @@ def charts(bundle: Way | None, bridge: Way | None, names: tuple[str, str]) -> tu
 
 
 def ticks(whole_ns: int) -> tuple[int, ...]:
-    """Round marks from 0 up to the end of a scale, about :data:`TICKS_WANTED` of them."""
+    """Round marks from 0 up to the end of a scale, at most :data:`TICKS_WANTED` of them after 0."""
     if whole_ns <= 0:
         return (0,)
-    wanted, power = max(1, whole_ns // TICKS_WANTED), 1
+    wanted, power = -(-whole_ns // TICKS_WANTED), 1
     while power * 10 <= wanted:
         power *= 10
     step = next((power * step for step in _STEPS if power * step >= wanted), power * 10)

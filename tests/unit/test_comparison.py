@@ -14,7 +14,7 @@ from bridge.wire.stages import Stage
 from orchestrator.bridging.terms import message_terms
 from orchestrator.cli.compare import exit_code
 from orchestrator.comparison import Recorded, Standing
-from orchestrator.comparison.drawing import charts, ticks
+from orchestrator.comparison.drawing import TICKS_WANTED, charts, ticks
 from orchestrator.comparison.running import NotCompared, plans_of, require_fit
 from orchestrator.comparison.tables import BRIDGED, SHARED, headline, message_verdict
 from orchestrator.comparison.testing import BRIDGE_PLAN, PLAN, ROLLUPS, bridged, bundles, compared, key
@@ -237,7 +237,7 @@ def test_marks_on_a_scale_are_round_and_few(whole: int) -> None:
     assert 0 == marks[0]
     assert marks[-1] <= max(0, whole)
     assert len(steps) <= 1
-    assert len(marks) <= 6 + 4 * (whole < 10)
+    assert len(marks) <= TICKS_WANTED + 1
     assert all(str(step).rstrip("0") in {"1", "2", "5"} for step in steps)
 
 
