@@ -79,10 +79,13 @@ class World:
         return found
 
     async def until(self, state: str, *messages: Envelope) -> None:
-        """Wait until the relayer says that messages are in a state."""
+        """Wait until the relayer says that messages are in a state, and its journal that they came there."""
 
         async def there() -> bool:
-            return all([(await self.told(each)).get("state") == state for each in messages])
+            states = [(await self.told(each)).get("state") for each in messages]
+            return {state} == set(states) and all(
+                f"message.{state}" in {event.event for event in self.journal(each.hash)} for each in messages
+            )
 
         await eventually(there, WITHIN_S, f"{len(messages)} messages {state}")
 
