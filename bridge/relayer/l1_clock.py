@@ -5,6 +5,7 @@ from typing import Any
 
 import structlog
 
+from bridge.l1.trouble import Trouble
 from bridge.relayer.store import Checkpoint
 from bridge.wire.errors import Malformed, PeerUnreachable, RpcError
 from bridge.wire.jsonrpc import Client
@@ -30,20 +31,21 @@ class L1Clock:
         """Time that a block would have now, unix seconds."""
         self.reorganisations = 0
         """How often blocks that were seen are no longer there."""
-        self.trouble = ""
+        self._trouble = Trouble("l1.unreadable", "l1.readable")
+
+    @property
+    def trouble(self) -> str:
         """Why L1 can't be read at the moment."""
+        return self._trouble.reason
 
     async def run(self) -> None:
         """Watch for ever; L1 may come and go."""
         while True:
             try:
                 await self.look()
-                trouble = ""
+                self._trouble.say("")
             except (PeerUnreachable, RpcError, Malformed) as exc:
-                trouble = str(exc)
-            if trouble != self.trouble:
-                self.trouble = trouble
-                log.warning("l1.unreadable" if trouble else "l1.readable", reason=trouble)
+                self._trouble.say(str(exc))
             await asyncio.sleep(self._poll_s)
 
     async def look(self) -> None:

@@ -16,9 +16,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-import structlog
-
 from bridge.l1.account_store import Receipt
+from bridge.l1.trouble import Trouble
 from bridge.relayer.arrivals import Arrivals
 from bridge.relayer.attempts import AGAIN_S, AT_ONCE, WAIT_S, Manner, attempt, trouble_of
 from bridge.relayer.errors import OutputWrong
@@ -40,8 +39,6 @@ _STAGES = {
     State.FINALIZED: Stage.MESSAGE_FINALIZED,
 }
 _Action = tuple[Message, Prove | Finalize]
-
-log = structlog.get_logger()
 
 
 class Withdrawals:
@@ -70,8 +67,12 @@ class Withdrawals:
         self._last_output: Output | None = None
         self._everything_at = 0.0
         """When everything is looked at next, monotonic seconds."""
-        self.trouble = ""
+        self._trouble = Trouble("rollup.waits", "rollup.goes_on", rollup=queue.name)
+
+    @property
+    def trouble(self) -> str:
         """What keeps it from going on."""
+        return self._trouble.reason
 
     async def run(self) -> None:
         """Relay for ever; the rollup and L1 may come and go."""
@@ -80,7 +81,7 @@ class Withdrawals:
                 self._queue.stirred.clear()
                 # L1 goes on when the rollup is away
                 trouble = [await trouble_of(self._arrivals.read()), await trouble_of(self._round(tasks))]
-                self._say("; ".join(filter(None, trouble)))
+                self._trouble.say("; ".join(filter(None, trouble)))
                 try:
                     async with asyncio.timeout(self._manner.poll_s):
                         await self._queue.stirred.wait()
@@ -248,12 +249,6 @@ class Withdrawals:
         if why not in self._contradicted:
             self._contradicted.add(why)
             self._queue.emit_plain("output.contradicted", reason=why)
-
-    def _say(self, trouble: str) -> None:
-        """Log a trouble when it begins, changes or ends, not at each poll."""
-        if trouble != self.trouble:
-            self.trouble = trouble
-            log.warning("rollup.waits" if trouble else "rollup.goes_on", rollup=self.name, reason=trouble)
 
 
 def _is_covered(message: Message, standing: Standing) -> bool:
