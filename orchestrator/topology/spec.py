@@ -291,7 +291,7 @@ class TopologySpec(Section):
     runtime: Literal["auto", "process", "docker"] = Field(
         default="auto",
         description="Where nodes run. `process`: processes of this machine; `docker`: containers "
-        "of an engine of this machine; `auto`: the best that is available.",
+        "of an engine of this machine; `auto`: processes, in this version.",
         examples=["process"],
     )
     accounts: int = Field(
