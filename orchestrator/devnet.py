@@ -76,6 +76,7 @@ class Devnet:
         progress: Progress | None = None,
         dedicated: bool = False,
         runtime: str | None = None,
+        chaos: bool = False,
     ) -> "AsyncIterator[Devnet]":
         """Launch a devnet and take it down at the end of the block.
 
@@ -86,6 +87,7 @@ class Devnet:
             progress: told of each node's way up.
             dedicated: this process does nothing else, so ``rollnet down`` may end it by force.
             runtime: ``process``, ``docker`` or ``auto``; what the topology says by default.
+            chaos: nodes may be told to crash at a point.
 
         Raises:
             InvalidTopology: with all problems of the file.
@@ -94,7 +96,13 @@ class Devnet:
         from orchestrator.launching import launch  # noqa: PLC0415 - launching makes Devnets, so it imports this module
 
         async with launch(
-            topology, name=name, state=state, progress=progress, dedicated=dedicated, runtime=runtime
+            topology,
+            name=name,
+            state=state,
+            progress=progress,
+            dedicated=dedicated,
+            runtime=runtime,
+            chaos=chaos,
         ) as (net, _):
             yield net
 

@@ -51,6 +51,7 @@ async def launch(
     dedicated: bool = False,
     on_exit: ExitListener | None = None,
     runtime: str | None = None,
+    chaos: bool = False,
 ) -> "AsyncIterator[tuple[Devnet, ControlServer]]":
     """As :meth:`Devnet.launch`, with the control server for callers that wait for ``rollnet down``."""
     began = time.monotonic()
@@ -64,7 +65,7 @@ async def launch(
     )
     if choice.kind == "docker":
         tell("runtime", f"{choice.kind}, {choice.why}", time.monotonic() - began)
-    specs = node_specs(plan, choice.anvil)
+    specs = node_specs(plan, choice.anvil, chaos=chaos)
     run = RunDirectory.create(state, plan.name, plan.seed)
     if not isinstance(topology, Plan):
         run.topology.write_bytes(Path(topology).read_bytes())

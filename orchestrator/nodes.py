@@ -13,12 +13,12 @@ for each other; a devnet is up when all have answered, the maker when its quotes
 """
 
 import hashlib
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 import orjson
 
-from bridge.wire.configuration import VARIABLE
+from bridge.wire.configuration import CHAOS_VARIABLE, VARIABLE
 from orchestrator.runtimes.base import HttpRequest, JsonRpcRequest, NodeSpec
 from orchestrator.settlement.deployments import (
     Deployments,
@@ -38,13 +38,26 @@ POLLS_A_BLOCK = 5
 """Looks at L1 in one of its block times: what a node adds to the time that L1 takes."""
 
 
-def node_specs(plan: Plan, anvil: str) -> tuple[NodeSpec, ...]:
+def node_specs(plan: Plan, anvil: str, *, chaos: bool = False) -> tuple[NodeSpec, ...]:
     """Every node of a devnet.
 
     Args:
         plan: the devnet.
         anvil: path of the engine's binary, as nodes see it.
+        chaos: nodes may be told to crash at a point.
     """
+    specs = _all_nodes(plan, anvil)
+    if chaos:
+        specs = tuple(replace(spec, env={**spec.env, CHAOS_VARIABLE: "1"}) for spec in specs)
+    return specs
+
+
+def genesis_path(node: str) -> str:
+    """Where a chain's genesis file lies in the run directory."""
+    return f"genesis/{node}.json"
+
+
+def _all_nodes(plan: Plan, anvil: str) -> tuple[NodeSpec, ...]:
     where = deployments(plan)
     sets = sequencing_sets(plan)
     return (
@@ -54,11 +67,6 @@ def node_specs(plan: Plan, anvil: str) -> tuple[NodeSpec, ...]:
         _relayer(plan, where),
         *_maker(plan),
     )
-
-
-def genesis_path(node: str) -> str:
-    """Where a chain's genesis file lies in the run directory."""
-    return f"genesis/{node}.json"
 
 
 def _l1(plan: Plan, anvil: str) -> NodeSpec:

@@ -11,6 +11,8 @@ from typing import Any
 import orjson
 
 VARIABLE = "ROLLNET_CONFIG"
+CHAOS_VARIABLE = "ROLLNET_CHAOS"
+"""Set where nodes may be told to crash at a point; nobody else's node takes such an order."""
 LISTEN_VARIABLE = "ROLLNET_LISTEN"
 """Address on which nodes listen; images set it, because a container's loopback is reached by nobody."""
 LISTEN_ADDRESS = os.environ.get(LISTEN_VARIABLE, "127.0.0.1")
