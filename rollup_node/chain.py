@@ -139,7 +139,8 @@ class Chain:
 
         Raises:
             StaleTerm: a deposed sequencer.
-            NotNext: blocks before this one are missing here, or another one is in its place.
+            NotNext: blocks before this one are missing here, another one is in its place, or a bundle in it fails here, which no
+                honest sequencer decides: the block is not served, and L1's word on it is waited for.
             Diverged: the block executes to another hash than the decided one.
         """
         async with self._gated.lock:
@@ -281,6 +282,9 @@ class Chain:
             roots = f"state root {block.state_root} against {header.state_root}"
             found = f"block {block.number}: decided {block.hash}, executed {header.hash} ({roots})"
             raise Diverged(found) if sure_of_parent else NotNext(f"{found}: its parent may be another")
+        if not stored and (lie := self._gated.failing(staged)):
+            log.error("commit.false", block=block.number, reason=lie)
+            raise NotNext(f"block {block.number} is decided with a bundle that has no effect: {lie}")
         own = payload_digest(block.payload)
         await self._accept(staged, block, self.store.claims.get(block.number, own) if stored else own, stored)
 

@@ -149,6 +149,14 @@ class GatedEngine:
         self.gate = header
         self._version += 1
 
+    def failing(self, staged: Staged) -> str:
+        """Which leg of a bundle does not succeed in a staged block, for people; empty if all do."""
+        for bundle, legs in _leg_results(staged).items():
+            for leg in legs:
+                if leg.status != "success":
+                    return f"leg {leg.leg} of bundle {bundle} is {leg.status}"
+        return ""
+
     @property
     def holds_staged(self) -> bool:
         """Whether a block lies above the gate, decided or not."""

@@ -16,7 +16,7 @@ from bridge.wire.deposits import decode_deposit
 from bridge.wire.derivation import ForcedBlock
 from bridge.wire.journal import Journal, subject
 from bridge.wire.keccak import from_hex
-from bridge.wire.slot import Block, Decision, Slot
+from bridge.wire.slot import Block, BundleTerms, Decision, Slot
 from bridge.wire.stages import Stage
 from shared_sequencer.errors import RollupDown
 from shared_sequencer.l1 import L1View, deposit_gas
@@ -142,6 +142,7 @@ class Sequencer:
             blocks=tuple(staged.blocks[chain] for chain in sorted(staged.blocks)),
             decisions=tuple(decisions),
             causes={decision.id: self._journal.reserve() for decision in decisions},
+            bundles=tuple(BundleTerms(item.id, item.max_timestamp, item.salt) for item in staged.bundles),
         )
 
     async def _apply(self, slot: Slot, staged: Staged) -> None:

@@ -5,14 +5,14 @@
     Payload   what one rollup executes in one slot         (input of staging)
     Block     a payload with its place and its result      (output of staging)
     Decision  what became of one bundle or transaction
-    Slot      term, parent, blocks, decisions              (one write-ahead-log record)
+    Slot      term, parent, blocks, decisions, bundles     (one write-ahead-log record)
 
 Everything is JSON by ``orjson`` with 0x-hex strings; :func:`slot_hash` covers what goes to L1.
 """
 
 import hashlib
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import orjson
@@ -35,6 +35,18 @@ class BundlePart:
     """Their indexes in the bundle."""
     transactions: tuple[str, ...]
     """Their raw transactions, in the same order."""
+
+
+@dataclass(frozen=True, slots=True)
+class BundleTerms:
+    """What the name of a bundle binds beside its legs: with it, whoever has the legs can tell whether they are all (``wholeness``)."""
+
+    bundle: str
+    """Bundle hash."""
+    max_timestamp: int
+    """Unix seconds."""
+    salt: str
+    """0x-hex, 32 bytes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +137,8 @@ class Slot:
     decisions: tuple[Decision, ...]
     causes: Mapping[str, str]
     """Journal event id of each decision, by bundle or transaction hash."""
+    bundles: tuple[BundleTerms, ...] = ()
+    """Every bundle that takes effect in this slot, in global order: each rollup runs its parts in this order."""
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> "Slot":
@@ -134,6 +148,7 @@ class Slot:
                 **data,
                 "blocks": tuple(map(Block.from_json, data["blocks"])),
                 "decisions": tuple(Decision(**d) for d in data["decisions"]),
+                "bundles": tuple(BundleTerms(**terms) for terms in data["bundles"]),
             }
         )
 
@@ -164,6 +179,10 @@ def slot_items(slot: Slot) -> list[Any]:
             ]
             for block in slot.blocks
         ],
+        [
+            [from_hex(terms.bundle, 32), terms.max_timestamp, from_hex(terms.salt, 32)]
+            for terms in slot.bundles
+        ],
     ]
 
 
@@ -173,7 +192,7 @@ def slot_from_items(item: rlp.Item) -> Slot:
     Raises:
         Malformed: the structure is not a slot.
     """
-    term, number, parent, timestamp, blocks = rlp.items(item, 5)
+    term, number, parent, timestamp, blocks, bundles = rlp.items(item, 6)
     seconds = rlp.integer(timestamp)
     return Slot(
         rlp.integer(term),
@@ -183,6 +202,7 @@ def slot_from_items(item: rlp.Item) -> Slot:
         tuple(_block_from_items(block, seconds) for block in rlp.items(blocks)),
         (),
         {},
+        tuple(map(_terms_from_items, rlp.items(bundles))),
     )
 
 
@@ -194,6 +214,13 @@ def slot_hash(slot: Slot) -> str:
 def payload_digest(payload: Payload) -> str:
     """Name of a payload: what is in it, not what came of it."""
     return hashlib.blake2b(orjson.dumps(payload), digest_size=16).hexdigest()
+
+
+def without(payload: Payload, bundles: Collection[str]) -> Payload:
+    """The payload as if some bundles had never been in it."""
+    if not bundles:
+        return payload
+    return replace(payload, bundles=tuple(part for part in payload.bundles if part.bundle not in bundles))
 
 
 def block_transactions(payload: Payload, number: int) -> list[bytes]:
@@ -230,4 +257,11 @@ def _part_from_items(item: rlp.Item) -> BundlePart:
         to_hex(rlp.string(bundle, (32,))),
         tuple(map(rlp.integer, rlp.items(legs))),
         tuple(to_hex(rlp.string(raw)) for raw in rlp.items(transactions)),
+    )
+
+
+def _terms_from_items(item: rlp.Item) -> BundleTerms:
+    bundle, max_timestamp, salt = rlp.items(item, 3)
+    return BundleTerms(
+        to_hex(rlp.string(bundle, (32,))), rlp.integer(max_timestamp), to_hex(rlp.string(salt, (32,)))
     )

@@ -16,7 +16,7 @@ from bridge.wire.errors import Malformed
 from bridge.wire.keccak import from_hex, keccak256, to_hex
 from bridge.wire.slot import Slot, slot_from_items, slot_items
 
-VERSION = 2
+VERSION = 3
 BATCH_INBOX = "0xff00000000000000000000000000000000000901"
 """Where superbatches are sent on L1: an address without code, as in the OP Stack."""
 MAX_BYTES = 120_000

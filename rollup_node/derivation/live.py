@@ -15,7 +15,8 @@ from bridge.wire.derivation import Derivation, DerivedSlot, Event, ForcedBlock
 from bridge.wire.errors import PeerUnreachable, RpcError
 from bridge.wire.jsonrpc import Client
 from bridge.wire.l1 import L1Changes, Rewound
-from bridge.wire.slot import Payload
+from bridge.wire.slot import Block, Payload, Slot, without
+from bridge.wire.wholeness import torn
 from rollup_node.chain import Chain
 
 log = structlog.get_logger()
@@ -70,7 +71,7 @@ class LiveDerivation:
         elif isinstance(event, DerivedSlot):
             for block in event.slot.blocks:
                 if block.chain_id == self._chain_id:
-                    await self._derive(block.number, block.payload)
+                    await self._derive(block.number, _whole(event.slot, block))
 
     async def _derive(self, number: int, payload: Payload) -> bool:
         """Tell the chain of a block; whether that moved its head."""
@@ -101,3 +102,11 @@ class LiveDerivation:
             except (PeerUnreachable, RpcError):
                 return False
         return self.derivation.l1_head >= self._target
+
+
+def _whole(slot: Slot, block: Block) -> Payload:
+    """The block's payload without the bundles that the slot tears."""
+    broken = torn(slot) if block.payload.bundles else {}
+    for bundle, reason in broken.items():
+        log.error("derivation.torn_bundle", bundle=bundle, reason=reason, slot=slot.number)
+    return without(block.payload, broken)

@@ -9,7 +9,7 @@ from bridge.wire.errors import PeerUnreachable
 from bridge.wire.fees import next_base_fee
 from bridge.wire.keccak import keccak256, to_hex
 from bridge.wire.l1 import BatchTransaction, L1Block, L1Info, Rewound
-from bridge.wire.slot import Block, BundlePart, Payload, Slot, block_transactions, slot_hash
+from bridge.wire.slot import Block, BundlePart, BundleTerms, Payload, Slot, block_transactions, slot_hash
 from bridge.wire.superbatch import encode_superbatch, superbatch_hash
 from rollup_node.engines.base import BlockInput
 from rollup_node.testing import ToyEngine
@@ -18,6 +18,8 @@ BATCHER, INBOX = "0x" + "ba" * 20, "0x" + "1b" * 20
 CHAINS = (901, 902)
 START = 1_000
 """Timestamp of the first L1 block."""
+DEADLINE, SALT = 10**9, "0x" + "00" * 32
+"""Of every bundle of the toy set."""
 
 
 def rules(window: int) -> Rules:
@@ -158,7 +160,9 @@ class ToySequencer:
             claimed.append(forge(await self._execute(chain, content)))
             head = ChainHead(len(self.blocks[chain]), content.origin, content.sequence, timestamp)
             heads = {**heads, chain: head}
-        slot = Slot(1, self._state.slots, self._state.slot, timestamp, tuple(claimed), (), {})
+        names = dict.fromkeys(part.bundle for block in claimed for part in block.payload.bundles)
+        terms = tuple(BundleTerms(name, DEADLINE, SALT) for name in names)
+        slot = Slot(1, self._state.slots, self._state.slot, timestamp, tuple(claimed), (), {}, terms)
         self.slots.append(slot)
         self._state = replace(self._state, heads=heads, slots=self._state.slots + 1, slot=slot_hash(slot))
         return claimed

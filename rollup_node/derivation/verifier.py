@@ -6,12 +6,12 @@
                          └─► ForcedBlock ─► execute ────────────────────────────────────────────────────────────────────┴─► Derived
     Derived against what the batch claims (hash, state root), what L1's outputs claim, what the nodes serve ─► Finding…
 
-It runs the builder's own rules (``bridge.wire.atomic`` for bundles, ``bridge.wire.slot`` for what a block holds), but believes nothing that
-the builder says: hashes, roots and outcomes are what the engines give.
+It runs the builder's own rules (``bridge.wire.wholeness`` and ``bridge.wire.atomic`` for bundles, ``bridge.wire.slot`` for what a block
+holds), but believes nothing that the builder says: hashes, roots and outcomes are what the engines give.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 
 from bridge.wire.atomic import LegResult, judge
 from bridge.wire.derivation import Derivation, DerivedSlot, ForcedBlock, Ignored, Rules
@@ -19,8 +19,9 @@ from bridge.wire.errors import Malformed
 from bridge.wire.fees import next_base_fee
 from bridge.wire.keccak import from_hex, keccak256, to_hex
 from bridge.wire.l1 import BatchTransaction, L1Block
-from bridge.wire.slot import Block, Payload, block_transactions
+from bridge.wire.slot import Block, Payload, block_transactions, without
 from bridge.wire.superbatch import decode_superbatch
+from bridge.wire.wholeness import torn
 from rollup_node.engines.base import BlockInput, Engine, ExecutedBlock, Header
 from rollup_node.outputs import Output, read_output
 
@@ -131,24 +132,38 @@ class Verifier:
         self.result.slots += 1
         where = f"superbatch {event.superbatch} in L1 block {event.l1_block}"
         blocks = {block.chain_id: block for block in event.slot.blocks}
-        executed, false = await self._jointly(event.slot.blocks)
-        committed = {part.bundle for block in event.slot.blocks for part in block.payload.bundles}
-        self.result.bundles += len(committed)
+        broken = torn(event.slot)
+        executed, false = await self._jointly(event.slot.blocks, broken)
+        self.result.bundles += len(
+            {part.bundle for block in event.slot.blocks for part in block.payload.bundles} | set(broken)
+        )
+        for bundle, reason in broken.items():
+            self._false(blocks.values(), bundle, None, f"torn: {reason}", where)
         for bundle, leg in false.items():
-            derived = f"leg {leg.leg} is {leg.status}, so the bundle has no effect"
-            number = blocks[leg.chain_id].number
-            self.result.findings.append(
-                Finding(leg.chain_id, number, "bundle", f"committed: {bundle}", derived, where)
-            )
+            self._false(blocks.values(), bundle, leg.chain_id, f"leg {leg.leg} is {leg.status}", where)
         for chain, result in executed.items():
             await self._keep(chain, result)
             self._compare(blocks[chain], result.header, where)
 
+    def _false(
+        self, blocks: Iterable[Block], bundle: str, chain_id: int | None, why: str, where: str
+    ) -> None:
+        """A bundle that the slot says is committed has no effect; told of the rollup that it fails on, else of the first that has it."""
+        held = [
+            block
+            for block in blocks
+            if chain_id in (None, block.chain_id)
+            and any(part.bundle == bundle for part in block.payload.bundles)
+        ]
+        chain, number = (held[0].chain_id, held[0].number) if held else (None, None)
+        derived = f"{why}, so the bundle has no effect"
+        self.result.findings.append(Finding(chain, number, "bundle", f"committed: {bundle}", derived, where))
+
     async def _jointly(
-        self, blocks: Sequence[Block]
+        self, blocks: Sequence[Block], broken: Collection[str]
     ) -> tuple[dict[int, ExecutedBlock], dict[str, LegResult]]:
-        """Execute a slot on all its rollups: a bundle with a failing leg takes effect on none; the leg is told."""
-        payloads = {block.chain_id: block.payload for block in blocks}
+        """Execute a slot on all its rollups: a bundle that is broken or has a failing leg takes effect on none; the leg is told."""
+        payloads = {block.chain_id: without(block.payload, broken) for block in blocks}
         order = list(dict.fromkeys(part.bundle for p in payloads.values() for part in p.bundles))
         false: dict[str, LegResult] = {}
         while True:
@@ -163,8 +178,7 @@ class Verifier:
             order = [bundle for bundle in order if bundle not in gone]
             for chain, payload in payloads.items():
                 await self._engines[chain].rewind(self._heads[chain].number)
-                kept = tuple(part for part in payload.bundles if part.bundle not in gone)
-                payloads[chain] = replace(payload, bundles=kept)
+                payloads[chain] = without(payload, gone)
 
     async def _execute(self, chain: int, payload: Payload) -> ExecutedBlock:
         head = self._heads[chain]

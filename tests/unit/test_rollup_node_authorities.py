@@ -114,12 +114,16 @@ class Authorities(RuleBasedStateMachine):
 
     @rule(kind=st.integers(0, 3), staged=st.booleans(), sure=st.booleans())
     def commit(self, kind: int, staged: bool, sure: bool) -> None:
-        """The sequencer decides the next block; it may have staged it, and may know its parent."""
+        """The sequencer decides the next block; it may have staged it, and may know its parent. A lie about a bundle is not served."""
         claim = self._claim(len(self.chain) + 1, kind)
         block = self._next(claim, derived=False)
         if staged:
             self.run(self.node.stage(claim, term=self.term))
         parent = self.node.chain.gate.hash if sure else None
+        if self._fails(claim):
+            with pytest.raises(NotNext, match="bundle that has no effect"):
+                self.run(self.node.commit(block, parent=parent, term=self.term))
+            return
         assert block.hash == self.run(self.node.commit(block, parent=parent, term=self.term)).hash
         self._extend(block, claim)
 

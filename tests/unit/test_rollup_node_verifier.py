@@ -8,10 +8,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bridge.wire.deposits import Deposit, encode_deposit
-from bridge.wire.keccak import keccak256, to_hex
+from bridge.wire.bundle import decode_bundle
+from bridge.wire.keccak import from_hex, keccak256, to_hex
 from bridge.wire.slot import Block, BundlePart
 from bridge.wire.testing import Op, Program, run_virtual, signed
-from rollup_node.derivation.testing import CHAINS, ToyL1, ToySequencer, portal, rules
+from rollup_node.derivation.testing import CHAINS, DEADLINE, ToyL1, ToySequencer, portal, rules
 from rollup_node.derivation.verifier import Finding, Verified, Verifier, compare_outputs, compare_served
 from rollup_node.engines.base import Header
 from rollup_node.outputs import Output, read_output
@@ -61,7 +62,7 @@ class Setting:
         """Two legs, one on each rollup; both write, and run a program of their own after that."""
         programs = [((Op.ADD, 0, 1), *first), ((Op.ADD, 1, 1), *last)]
         legs = [self.transaction(chain, program) for chain, program in zip(CHAINS, programs, strict=True)]
-        name = to_hex(keccak256(b"bundle %d" % self._accounts))
+        name = to_hex(decode_bundle([from_hex(leg) for leg in legs], DEADLINE, bytes(32)).hash)
         return {
             chain: [BundlePart(name, (leg,), (raw,))]
             for leg, (chain, raw) in enumerate(zip(CHAINS, legs, strict=True))

@@ -16,6 +16,7 @@ from bridge.wire.slot import (
     GENESIS_PARENT,
     Block,
     BundlePart,
+    BundleTerms,
     Decision,
     Origin,
     Payload,
@@ -63,13 +64,15 @@ def slots(draw: st.DrawFn) -> Slot:
     )
     decisions = tuple(Decision(digest, "commit") for digest in draw(st.lists(HASHES, max_size=2)))
     causes = {decision.id: "node/1/2" for decision in decisions}
-    return Slot(draw(NUMBERS), draw(NUMBERS), draw(HASHES), timestamp, blocks, decisions, causes)
+    terms = st.builds(BundleTerms, HASHES, NUMBERS, HASHES)
+    bundles = tuple(draw(st.lists(terms, max_size=2)))
+    return Slot(draw(NUMBERS), draw(NUMBERS), draw(HASHES), timestamp, blocks, decisions, causes, bundles)
 
 
 def _on_l1(slot: Slot) -> Slot:
     """What L1 holds: no decisions, and nothing that follows from an origin."""
     blocks = tuple(replace(b, payload=replace(b.payload, sequence=0, deposits=())) for b in slot.blocks)
-    return Slot(slot.term, slot.number, slot.parent, slot.timestamp, blocks, (), {})
+    return Slot(slot.term, slot.number, slot.parent, slot.timestamp, blocks, (), {}, slot.bundles)
 
 
 @given(slots())
@@ -81,9 +84,9 @@ def test_a_slot_survives_the_log_and_l1(slot: Slot) -> None:
     assert slot_hash(slot) == slot_hash(derived)
 
 
-@given(slots(), st.sampled_from(["term", "number", "parent", "timestamp", "blocks", "origin"]))
+@given(slots(), st.sampled_from(["term", "number", "parent", "timestamp", "blocks", "origin", "bundles"]))
 def test_the_slot_hash_covers_what_l1_holds(slot: Slot, member: str) -> None:
-    """Term, number, parent, time and blocks with their origins are bound; decisions, causes and deposits are not on L1."""
+    """Term, number, parent, time, blocks with their origins and the bundles' terms are bound; decisions, causes and deposits are not on L1."""
     changed = {field: getattr(slot, field) for field in Slot.__slots__}
     match member:
         case "parent":
@@ -93,6 +96,8 @@ def test_the_slot_hash_covers_what_l1_holds(slot: Slot, member: str) -> None:
                 *slot.blocks,
                 Block(1, 1, "0x" + "00" * 32, "0x" + "00" * 32, Payload(0, (), ())),
             )
+        case "bundles":
+            changed["bundles"] = (*slot.bundles, BundleTerms("0x" + "11" * 32, 1, "0x" + "22" * 32))
         case "origin":
             assume(slot.blocks)
             first = slot.blocks[0]
@@ -148,10 +153,10 @@ def test_well_compressed_garbage_is_malformed(garbage: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    "data", [b"", b"\x00", b"\x01" + EMPTY[1:], b"\x03" + EMPTY[1:], EMPTY[:1], EMPTY[:1] + b"garbage"]
+    "data", [b"", b"\x00", b"\x02" + EMPTY[1:], b"\x04" + EMPTY[1:], EMPTY[:1], EMPTY[:1] + b"garbage"]
 )
 def test_unknown_versions_and_no_zlib_are_malformed(data: bytes) -> None:
-    """The version byte comes first (version 1 knew no origins), and what follows must inflate."""
+    """The version byte comes first (version 2 could not tell whether a bundle is whole), and what follows must inflate."""
     assert () == decode_superbatch(EMPTY).slots
     with pytest.raises(Malformed):
         decode_superbatch(data)
