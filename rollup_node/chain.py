@@ -18,13 +18,15 @@ its parts (store, gate, what is safe): a request that is cancelled before that c
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 import structlog
 
+from bridge.wire.atomic import LegResult
+from bridge.wire.crash_points import crash_point
 from bridge.wire.journal import Journal
-from bridge.wire.slot import Block, Payload, payload_digest
+from bridge.wire.slot import Block, Payload, payload_digest, without
 from rollup_node.engines.base import Engine, ExecutedBlock, Header, TransactionResult
 from rollup_node.errors import Diverged, EngineFailed, NotNext, StaleTerm
 from rollup_node.gated import GatedEngine, Staged
@@ -73,6 +75,8 @@ class Chain:
         self._gated = GatedEngine(engine, gate)
         self._digests: dict[int, str] = {}
         """Of each block's payload as L1 would tell it, by number: what derivation compares."""
+        self._contents: dict[int, str] = {}
+        """Of the payload that was executed, where bundles of L1's take no effect."""
 
     @property
     def gate(self) -> Header:
@@ -127,7 +131,9 @@ class Chain:
                 head = f"{self.gate.number} {self.gate.hash}"
                 raise NotNext(f"block on {request.parent}, but the head is {head}")
             staged = await self._gated.stage(request.payload)
+            crash_point("rollup.stage.executed")
             events = journal_staged(self.journal, request, staged.results)
+            crash_point("rollup.stage.told")
             return staged.executed, dict(staged.results), events
 
     async def commit(self, message: Commit, *, recovered: bool = False) -> Header:
@@ -155,8 +161,10 @@ class Chain:
                     raise NotNext(f"block {block.number} is decided, but the head is {self.gate.number}")
                 if message.parent not in (None, self.gate.hash):
                     raise NotNext(f"{block.number} is decided on {message.parent}, not on {self.gate.hash}")
+                crash_point("rollup.commit.asked")
                 await self._open_gate(block, sure_of_parent=message.parent is not None)
             journal_outcome(self.journal, message, recovered=recovered)
+            crash_point("rollup.commit.told")
             return self.gate
 
     async def rewind(self, number: int, digest: str | None) -> Header:
@@ -180,8 +188,37 @@ class Chain:
             await self._rewind(number)
             return self.gate
 
-    async def derive(self, chain_id: int, number: int, payload: Payload) -> bool:
+    async def results(
+        self, chain_id: int, number: int, payload: Payload, dropped: Collection[str]
+    ) -> dict[str, list[LegResult]]:
+        """How the legs of bundles go in block ``number``, if L1 holds this payload and some bundles take no effect.
+
+        Nothing is executed if this chain has that very block; another one in its place is contradicted by L1, whatever comes out.
+
+        Raises:
+            NotNext: blocks before it are missing.
+            EngineFailed: the engine must be restarted (it also is when it cannot go back that far).
+        """
+        async with self._gated.lock:
+            content = without(payload, dropped)
+            if self._holds(number, payload, content):
+                return {
+                    part.bundle: [LegResult(leg, chain_id, "success") for leg in part.legs]
+                    for part in content.bundles
+                }
+            await self._make_room(number, payload)
+            return (await self._gated.stage(content)).legs(chain_id)
+
+    async def derive(
+        self, chain_id: int, number: int, payload: Payload, dropped: Collection[str] = ()
+    ) -> bool:
         """L1 says that this is block ``number``: confirm it, add it, or replace what stands there.
+
+        Args:
+            chain_id: of this rollup.
+            number: of the block.
+            payload: as L1 holds it.
+            dropped: bundles of it that take no effect (see ``derivation.joint``).
 
         Returns:
             Whether the chain had another block there, which is gone.
@@ -191,21 +228,43 @@ class Chain:
             EngineFailed: the engine must be restarted (it also is when it cannot go back that far).
         """
         async with self._gated.lock:
-            claim = payload_digest(payload)
-            replaced = number <= self.gate.number and self._digests.get(number) != claim
-            if replaced:
-                origin = payload.origin.number
-                log.warning("chain.superseded", block=number, head=self.gate.number, l1_origin=origin)
-                await self._rewind(number - 1)
-            if number > self.gate.number + 1:
-                raise NotNext(f"L1 holds block {number}, but the head is {self.gate.number}")
-            if number == self.gate.number + 1:
-                staged = await self._gated.stage_whole(payload)
+            content = without(payload, dropped)
+            replaced = False
+            if not self._holds(number, payload, content):
+                replaced = await self._make_room(number, payload)
+                staged = await self._gated.stage(content)
+                crash_point("rollup.derive.executed")
                 header = staged.executed.header
-                block = Block(chain_id, number, header.hash, header.state_root, staged.payload)
-                await self._accept(staged, block, claim)
-            self.safe = max(self.safe, number)
+                block = Block(chain_id, number, header.hash, header.state_root, content)
+                await self._accept(staged, block, payload_digest(payload))
+            safe = max(self.safe, number)
+            self.store.note_settled(
+                safe, self.finalized
+            )  # before anybody is told: a restart must not let it go back
+            self.safe = safe
             return replaced
+
+    def final(self, number: int, payload: Payload) -> bool:
+        """Whether finalized L1 held this payload for block ``number`` when this node read it: its bundles were judged then."""
+        return number <= self.finalized and self._digests.get(number) == payload_digest(payload)
+
+    def _holds(self, number: int, payload: Payload, content: Payload) -> bool:
+        """Whether this chain's block ``number`` is what L1's payload comes to."""
+        claim = payload_digest(payload)
+        if number > self.gate.number or self._digests.get(number) != claim:
+            return False
+        return self._contents.get(number, claim) == payload_digest(content)
+
+    async def _make_room(self, number: int, payload: Payload) -> bool:
+        """Let ``number`` be the next block; returns whether another one stood there."""
+        replaced = number <= self.gate.number
+        if replaced:
+            origin = payload.origin.number
+            log.warning("chain.superseded", block=number, head=self.gate.number, l1_origin=origin)
+            await self._rewind(number - 1)
+        if number > self.gate.number + 1:
+            raise NotNext(f"L1 holds block {number}, but the head is {self.gate.number}")
+        return replaced
 
     @property
     def claim(self) -> str | None:
@@ -231,7 +290,7 @@ class Chain:
     def remember(self, blocks: Iterable[Block], claims: Mapping[int, str]) -> None:
         """Blocks that need no execution (they came with a checkpoint), and what L1 claims where that is something else."""
         for block in blocks:
-            self._digests[block.number] = claims.get(block.number) or payload_digest(block.payload)
+            self._note(block, claims.get(block.number) or payload_digest(block.payload))
 
     async def checkpoint(self) -> None:
         """Store the engine's state at the gate."""
@@ -250,6 +309,7 @@ class Chain:
             async with self._gated.lock:
                 if not self._gated.holds_staged or time.monotonic() > end:
                     result = await self._gated.control(method, params)
+                    crash_point("rollup.control.done")
                     await self._store_state()
                     return result
             await asyncio.sleep(MUTATION_LOOK_S)
@@ -257,7 +317,9 @@ class Chain:
     async def _store_state(self) -> None:
         temporary = self.store.temporary()
         await self.engine.checkpoint(temporary)
+        crash_point("rollup.checkpoint.written")
         temporary.replace(self.store.checkpoint_path(self.gate.number, self.gate.hash))
+        crash_point("rollup.checkpoint.renamed")
         self.store.keep_checkpoints(2)
         self.replayed = 0
 
@@ -269,7 +331,7 @@ class Chain:
     def _check_committed(self, block: Block, parent: str | None) -> None:
         """A decided block must be the one that is here: if not, this node missed that the sequencer, or L1, changed its mind."""
         number, name = block.number, f"block {block.number}: decided {block.hash}"
-        if self._digests.get(number) != payload_digest(block.payload):
+        if self._digests.get(number) != payload_digest(block.payload) or number in self._contents:
             raise NotNext(f"{name}, but {'L1 holds' if number <= self.safe else 'here is'} another")
         if number == self.gate.number and block.hash != self.gate.hash:
             found = f"{name}, committed here {self.gate.hash}"
@@ -282,9 +344,9 @@ class Chain:
             roots = f"state root {block.state_root} against {header.state_root}"
             found = f"block {block.number}: decided {block.hash}, executed {header.hash} ({roots})"
             raise Diverged(found) if sure_of_parent else NotNext(f"{found}: its parent may be another")
-        if not stored and (lie := self._gated.failing(staged)):
-            log.error("commit.false", block=block.number, reason=lie)
-            raise NotNext(f"block {block.number} is decided with a bundle that has no effect: {lie}")
+        if not stored:
+            _require_success(block, staged)
+        crash_point("rollup.commit.executed")
         own = payload_digest(block.payload)
         await self._accept(staged, block, self.store.claims.get(block.number, own) if stored else own, stored)
 
@@ -292,12 +354,22 @@ class Chain:
         for prepare in self.before_commit:
             await prepare(staged.executed.header)
         if not stored:
+            crash_point("rollup.output.noted")
             self.store.append(block, None if claim == payload_digest(block.payload) else claim)
+            crash_point("rollup.block.stored")
         header = self._gated.open(staged)
-        self._digests[header.number] = claim
+        crash_point("rollup.gate.opened")
+        self._note(block, claim)
         self.replayed += 1
         for callback in self.on_commit:
             callback(header)
+
+    def _note(self, block: Block, claim: str) -> None:
+        own = payload_digest(block.payload)
+        self._digests[block.number] = claim
+        self._contents.pop(block.number, None)
+        if own != claim:
+            self._contents[block.number] = own
 
     async def _rewind(self, number: int) -> None:
         await self._gated.unstage()
@@ -305,13 +377,26 @@ class Chain:
         if dropped <= 0:
             return
         header = await self.engine.header(number)
+        crash_point("rollup.rewind.asked")
         # the store comes first: an engine that cannot go back starts over from what the store says
         self.store.rewind(number)
+        crash_point("rollup.rewind.noted")
         if dropped > LONGEST_ROLLBACK or header is None:
             raise EngineFailed(f"back {dropped} blocks to {number}: starting over from a checkpoint")
         self._gated.go_back(header)
         self.safe, self.finalized = min(self.safe, number), min(self.finalized, number)
         self.journal.emit("chain.rewound", head=number, dropped=dropped)
+        crash_point("rollup.rewind.told")
         for callback in self.on_rewind:
             callback(header)
         await self._gated.unstage()
+
+
+def _require_success(block: Block, staged: Staged) -> None:
+    """Refuse a decision with a bundle that fails here: no honest sequencer makes it, so L1's word is waited for."""
+    for bundle, legs in staged.legs(block.chain_id).items():
+        for leg in legs:
+            if leg.status != "success":
+                lie = f"leg {leg.leg} of bundle {bundle} is {leg.status}"
+                log.error("commit.false", block=block.number, reason=lie)
+                raise NotNext(f"block {block.number} is decided with a bundle that has no effect: {lie}")

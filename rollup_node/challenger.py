@@ -13,6 +13,7 @@ import structlog
 from bridge.l1.account import L1Account
 from bridge.l1.errors import NotDone
 from bridge.l1.trouble import Trouble
+from bridge.wire.crash_points import crash_point
 from bridge.wire.errors import PeerUnreachable, RpcError
 from bridge.wire.journal import Journal
 from rollup_node.chain import Chain
@@ -100,6 +101,7 @@ class Challenger:
     async def _delete(self, index: int, root: str, timestamp: int, number: int, why: str) -> None:
         log.error("output.wrong", index=index, block=number, root=root, reason=why)
         data = self._oracle.interface.encode_call("deleteL2Outputs", index)
+        crash_point("rollup.output.deleting")
         try:
             receipt = await self._account.send(
                 f"delete:{index}:{root}:{timestamp}",
@@ -110,6 +112,7 @@ class Challenger:
         except NotDone as exc:
             log.error("output.undeletable", index=index, error=str(exc))
             return
+        crash_point("rollup.output.deleted")
         self._journal.emit(
             "output.deleted",
             index=index,

@@ -13,12 +13,10 @@ snapshots and by holding reads back, which costs memory for every block and stal
 import asyncio
 import contextlib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
-import structlog
-
-from bridge.wire.atomic import LegResult, judge
+from bridge.wire.atomic import LegResult
 from bridge.wire.errors import RpcError
 from bridge.wire.fees import next_base_fee
 from bridge.wire.keccak import from_hex, keccak256, to_hex
@@ -27,8 +25,6 @@ from rollup_node.engines.base import BlockInput, Engine, ExecutedBlock, Header, 
 
 READ_TRIES = 5
 """Reads that keep meeting a moving head take the lock instead."""
-
-log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +35,15 @@ class Staged:
     executed: ExecutedBlock
     results: Mapping[str, TransactionResult]
     """By transaction hash."""
+
+    def legs(self, chain_id: int) -> dict[str, list[LegResult]]:
+        """How the legs of its bundles went, by bundle hash."""
+        found: dict[str, list[LegResult]] = {}
+        for part in self.payload.bundles:
+            for leg, raw in zip(part.legs, part.transactions, strict=True):
+                status = self.results[_digest(raw)].status
+                found.setdefault(part.bundle, []).append(LegResult(leg, chain_id, status))
+        return found
 
 
 class GatedEngine:
@@ -111,23 +116,6 @@ class GatedEngine:
             self._staged = await self._execute(payload)
         return self._staged
 
-    async def stage_whole(self, payload: Payload) -> Staged:
-        """As :meth:`stage`, without the bundles that have a failing leg here: they take no effect, whatever was claimed.
-
-        Raises:
-            EngineFailed: the engine must be restarted.
-        """
-        while True:
-            staged = await self.stage(payload)
-            verdict = judge(
-                list(dict.fromkeys(part.bundle for part in payload.bundles)), _leg_results(staged)
-            )
-            if verdict.settled:
-                return staged
-            gone = {abort.bundle for abort in verdict.aborted} | set(verdict.deferred)
-            log.error("derivation.false_commit", bundles=sorted(gone))
-            payload = replace(payload, bundles=tuple(p for p in payload.bundles if p.bundle not in gone))
-
     async def unstage(self) -> None:
         """Bring the engine back to the gate, whatever happened since.
 
@@ -148,14 +136,6 @@ class GatedEngine:
         """Move the gate to an earlier block; :meth:`unstage` makes the engine follow."""
         self.gate = header
         self._version += 1
-
-    def failing(self, staged: Staged) -> str:
-        """Which leg of a bundle does not succeed in a staged block, for people; empty if all do."""
-        for bundle, legs in _leg_results(staged).items():
-            for leg in legs:
-                if leg.status != "success":
-                    return f"leg {leg.leg} of bundle {bundle} is {leg.status}"
-        return ""
 
     @property
     def holds_staged(self) -> bool:
@@ -195,14 +175,6 @@ class GatedEngine:
             yield
         finally:
             self._still.set()
-
-
-def _leg_results(staged: Staged) -> dict[str, list[LegResult]]:
-    results: dict[str, list[LegResult]] = {}
-    for part in staged.payload.bundles:
-        for leg, raw in zip(part.legs, part.transactions, strict=True):
-            results.setdefault(part.bundle, []).append(LegResult(leg, 0, staged.results[_digest(raw)].status))
-    return results
 
 
 def _digest(raw: str) -> str:

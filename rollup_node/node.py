@@ -18,12 +18,14 @@ import uvloop
 from bridge.l1.errors import DatabaseUnusable
 from bridge.l1.follower import L1Follower
 from bridge.wire.configuration import read_configuration
+from bridge.wire.crash_points import arm_at_boot, crash_order
 from bridge.wire.derivation import Derivation, Member, Rules
 from bridge.wire.errors import RESOURCE_UNAVAILABLE, SERVER_ERROR, RpcError
 from bridge.wire.journal import Journal
 from bridge.wire.jsonrpc import Client, dispatcher
 from bridge.wire.server import run_until_signalled, serve
 from rollup_node.chain import Chain
+from rollup_node.derivation.joint import VOTE, Joint, Peer, Place, RemotePeer
 from rollup_node.derivation.live import LiveDerivation
 from rollup_node.engines.base import Header
 from rollup_node.engines.evm import EvmEngine
@@ -66,6 +68,8 @@ class Config:
     """Between two looks at L1."""
     members: tuple[Member, ...]
     """Every rollup of its sequencing set, itself included."""
+    peers: Mapping[int, tuple[str, str]]
+    """The others' control listeners by chain id: address and bearer token."""
     batch_inbox: str
     batcher: str
     """Address that superbatches come from."""
@@ -89,7 +93,12 @@ class Config:
         """From decoded JSON; ports may be text."""
         ports = {key: int(value) for key, value in fields.items() if key.endswith("_port")}
         members = tuple(Member(member["chain_id"], member["portal"].lower()) for member in fields["members"])
-        return cls(**{**fields, **ports, "members": members})
+        peers = {
+            member["chain_id"]: (member["control_url"], member["token"])
+            for member in fields["members"]
+            if member["chain_id"] != fields["chain_id"]
+        }
+        return cls(**{**fields, **ports, "members": members, "peers": peers})
 
     @property
     def rules(self) -> Rules:
@@ -98,10 +107,10 @@ class Config:
 
 
 class ControlRpc:
-    """What the sequencer may ask of a rollup node, on a listener of its own behind a token."""
+    """What the sequencer and the other rollups of the set may ask of a rollup node, on a listener of its own behind a token."""
 
-    def __init__(self, chain: Chain, following: Following) -> None:
-        self._chain, self._following = chain, following
+    def __init__(self, chain: Chain, following: Following, joint: Joint) -> None:
+        self._chain, self._following, self._joint = chain, following, joint
         self._failed: asyncio.Future[NodeError] = asyncio.get_running_loop().create_future()
         self.handle = dispatcher(
             {
@@ -110,6 +119,8 @@ class ControlRpc:
                 "rollup_commit": self._commit,
                 "rollup_rewind": self._rewind,
                 "rollup_accounts": self._accounts,
+                VOTE: self._vote,
+                "rollnet_crashAt": crash_order("rollup"),
             }
         )
 
@@ -146,6 +157,10 @@ class ControlRpc:
         async with self._translated():
             return await self._chain.accounts(addresses)
 
+    async def _vote(self, l1_number: int, l1_hash: str, slot: str, dropped: list[str]) -> Any:
+        word = self._joint.vote(Place(l1_number, l1_hash), slot, frozenset(dropped))
+        return None if word is None else word.to_json()
+
     @contextlib.asynccontextmanager
     async def _translated(self) -> AsyncIterator[None]:
         try:
@@ -169,6 +184,7 @@ async def run(config: Config) -> None:
         Diverged: a decided block executes differently here.
     """
     data = Path(config.data_dir)
+    arm_at_boot(data)
     store = Store(data)
     with Journal(Path(config.journal), config.name, "rollup") as journal:
         journal.emit("node.started")
@@ -198,12 +214,17 @@ async def _one_life(config: Config, store: Store, journal: Journal, stop: "async
         chain = await recover(engine, store, journal, [outputs.note])
         sequencer = await stack.enter_async_context(Client(config.sequencer_url))
         following = Following(chain, sequencer, config.chain_id)
-        control = ControlRpc(chain, following)
+        peers: dict[int, Peer] = {}
+        for peer_id, (url, token) in config.peers.items():
+            peers[peer_id] = RemotePeer(await stack.enter_async_context(Client(url, token=token)))
+        joint = Joint(chain, config.chain_id, peers)
+        control = ControlRpc(chain, following, joint)
         l1 = await stack.enter_async_context(Client(config.l1_url))
         portals = [member.portal for member in config.members]
         follower = L1Follower(l1, portals, [config.batch_inbox.lower()], poll_s=config.l1_poll_s)
-        deriving = LiveDerivation(chain, config.chain_id, Derivation(config.rules), follower, following.wake)
-        rollup_rpc = RollupRpc(chain, deriving.derivation, outputs)
+        derivation = Derivation(config.rules)
+        deriving = LiveDerivation(chain, config.chain_id, derivation, joint, follower, following.wake)
+        rollup_rpc = RollupRpc(chain, derivation, outputs)
         public = PublicRpc(
             chain, config.chain_id, sequencer, dev_methods=config.dev_methods, more=rollup_rpc.methods
         )
@@ -223,7 +244,7 @@ async def _one_life(config: Config, store: Store, journal: Journal, stop: "async
                 l1=l1,
                 folder=Path(config.data_dir),
                 chain=chain,
-                derivation=deriving.derivation,
+                derivation=derivation,
                 caught_up=lambda: deriving.caught_up,
                 outputs=outputs,
                 journal=journal,

@@ -12,6 +12,7 @@ from pathlib import Path
 import orjson
 
 from bridge.contracts.addresses import L2_TO_L1_MESSAGE_PASSER
+from bridge.wire.crash_points import crash_within
 from bridge.wire.errors import PeerUnreachable, RpcError
 from bridge.wire.outputs import OutputParts
 from rollup_node.engines.base import Engine, Header
@@ -88,7 +89,9 @@ class Outputs:
             raise EngineFailed(f"no output of block {header.number}, which was just executed: {exc}") from exc
         self._outputs[header.number] = output
         with self._path.open("ab") as file:
-            file.write(orjson.dumps(output) + b"\n")
+            line = orjson.dumps(output) + b"\n"
+            crash_within("rollup.output.torn", lambda part: os.write(file.fileno(), part), line)
+            file.write(line)
 
     def at(self, number: int) -> Output | None:
         """The output of a safe block, if it was due for proposal."""

@@ -15,6 +15,7 @@ from bridge.contracts.op import op_artifact
 from bridge.l1.account import L1Account
 from bridge.l1.errors import NotDone
 from bridge.l1.trouble import Trouble
+from bridge.wire.crash_points import crash_point
 from bridge.wire.derivation import Derivation
 from bridge.wire.errors import PeerUnreachable, RpcError
 from bridge.wire.journal import Journal
@@ -148,6 +149,7 @@ class Proposer:
             data = self._oracle.interface.encode_call(
                 "proposeL2Output", from_hex(output.root), output.number, from_hex(digest), number
             )
+            crash_point("rollup.output.proposing")
             receipt = await self._account.send(
                 f"propose:{output.number}:{output.root}:{digest}",
                 self._oracle.address,
@@ -155,6 +157,7 @@ class Proposer:
                 gas=PROPOSAL_GAS,
                 interface=self._oracle.interface,
             )
+            crash_point("rollup.output.proposed")
         except (NotDone, PeerUnreachable, RpcError) as exc:
             log.warning("output.refused", block=output.number, error=str(exc))
         else:

@@ -4,6 +4,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 import structlog
 
+from bridge.wire.crash_points import crash_point
 from bridge.wire.journal import Journal
 from bridge.wire.slot import Block, block_transactions
 from rollup_node.chain import Chain
@@ -34,6 +35,7 @@ async def recover(
     """
     stored = _whole(store.blocks())
     gate = await _restored(engine, store, stored)
+    crash_point("rollup.boot.restored")
     chain = Chain(engine, store, journal, gate)
     present = [block for block in stored.values() if block.number <= gate.number]
     following = [block for block in stored.values() if block.number > gate.number]
@@ -41,6 +43,7 @@ async def recover(
     chain.remember(present, store.claims)
     chain.before_commit += before_commit
     await chain.replay(following)
+    crash_point("rollup.boot.replayed")
     chain.settle(store.safe, store.finalized)
     journal.emit("node.recovered", checkpoint=gate.number, replayed=len(following), head=chain.gate.number)
     return chain
@@ -63,6 +66,7 @@ async def _restored(engine: Engine, store: Store, stored: Mapping[int, Block]) -
         if not _counts(checkpoint, gate, stored):
             log.warning("checkpoint.unusable", path=checkpoint.path.name, error="its block does not count")
             checkpoint.path.unlink(missing_ok=True)
+            crash_point("rollup.checkpoint.refused")
             continue
         try:
             restored = await engine.restore(checkpoint.path)

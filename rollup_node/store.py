@@ -6,7 +6,8 @@ reading stops at the first line that is not whole.
 
 ::
 
-    blocks.log              one line per committed block, or per return to an earlier one: crc32, space, JSON
+    blocks.log              one line per committed block, return to an earlier one, or slot with bundles that have no effect:
+                            crc32, space, JSON
     checkpoint-N-H.state    engine state at block N with hash H, written to a temporary name and renamed
     term                    highest term seen
     safe, finalized         last block that L1, and that finalized L1, was seen to hold
@@ -16,7 +17,6 @@ confirms of the blocks below it.
 """
 
 import contextlib
-import os
 import re
 import zlib
 from dataclasses import dataclass
@@ -25,6 +25,8 @@ from typing import Any
 
 import orjson
 
+from bridge.wire.crash_points import crash_point, crash_within
+from bridge.wire.disk import DISK, Disk
 from bridge.wire.slot import Block
 
 _CHECKPOINT = re.compile(r"checkpoint-(\d+)-(0x[0-9a-f]{64})\.state")
@@ -42,20 +44,22 @@ class Checkpoint:
 class Store:
     """The files of one node."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, disk: Disk = DISK) -> None:
         folder.mkdir(parents=True, exist_ok=True)
-        self._folder = folder
+        self._folder, self._disk = folder, disk
         self._log_path = folder / "blocks.log"
-        self._log = os.open(self._log_path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        self._log = disk.open(self._log_path)
         self.term = self._read_number("term")
         self.safe = self._read_number("safe")
         self.finalized = self._read_number("finalized")
         self.claims: dict[int, str] = {}
         """Digests of the payloads that L1 holds for blocks which turned out otherwise, by number; known once blocks were read."""
+        self.dropped: dict[tuple[str, str], frozenset[str]] = {}
+        """Bundles without effect, by hash of the L1 block and of the slot that holds them; known once blocks were read."""
 
     def close(self) -> None:
         """Close the log."""
-        os.close(self._log)
+        self._disk.close(self._log)
 
     def append(self, block: Block, claim: str | None = None) -> None:
         """Remember a committed block.
@@ -71,26 +75,36 @@ class Store:
             self.claims[block.number] = claim
             self._write(orjson.dumps({"block": block, "claim": claim}))
 
+    def note_dropped(self, l1_block: str, slot: str, bundles: frozenset[str]) -> None:
+        """Remember which bundles of a slot were found to have no effect."""
+        self.dropped[l1_block, slot] = bundles
+        self._write(orjson.dumps({"dropped": sorted(bundles), "l1_block": l1_block, "slot": slot}))
+
     def rewind(self, number: int) -> None:
         """Blocks after ``number`` count no more; checkpoints of them go."""
         self._forget_claims(number + 1)
         self._write(orjson.dumps({"rewind": number}))
+        crash_point("rollup.rewind.stored")
         for checkpoint in self.checkpoints():
             if checkpoint.number > number:
                 checkpoint.path.unlink(missing_ok=True)
+        crash_point("rollup.rewind.cleared")
         self.note_settled(min(self.safe, number), min(self.finalized, number))
 
     def blocks(self) -> list[Block]:
         """Every block that counts, in order; what follows the first damaged line is cut off, for it will be fetched again."""
         good = 0
         kept: list[Block] = []
-        self.claims = {}
-        with self._log_path.open("rb") as log:
+        self.claims, self.dropped = {}, {}
+        with self._disk.reader(self._log_path) as log:
             for line in log:
                 body = _body(line)
                 if body is None:
                     break
                 good += len(line)
+                if "dropped" in body:
+                    self.dropped[body["l1_block"], body["slot"]] = frozenset(body["dropped"])
+                    continue
                 if "rewind" in body:
                     self._drop(kept, body["rewind"] + 1)
                     continue
@@ -99,7 +113,8 @@ class Store:
                 kept.append(block)
                 if "claim" in body:
                     self.claims[block.number] = body["claim"]
-        os.truncate(self._log_path, good)
+        self._disk.cut(self._log, good)
+        crash_point("rollup.boot.read")
         return kept
 
     def checkpoints(self) -> list[Checkpoint]:
@@ -128,12 +143,14 @@ class Store:
         """Remember a newer term."""
         if term > self.term:
             self._write_number("term", term)
+            crash_point("rollup.term.raised")
             self.term = term
 
     def note_settled(self, safe: int, finalized: int) -> None:
         """Remember how far L1 holds the chain, so that a restart does not let these heads go back."""
         if safe != self.safe:
             self._write_number("safe", safe)
+            crash_point("rollup.safe.noted")
             self.safe = safe
         if finalized != self.finalized:
             self._write_number("finalized", finalized)
@@ -149,11 +166,14 @@ class Store:
             del self.claims[number]
 
     def _write(self, body: bytes) -> None:
-        os.write(self._log, b"%08x %s\n" % (zlib.crc32(body), body))
+        line = b"%08x %s\n" % (zlib.crc32(body), body)
+        crash_within("rollup.block.torn", lambda part: self._disk.write(self._log, part), line)
+        self._disk.write(self._log, line)
 
     def _write_number(self, name: str, number: int) -> None:
         temporary = self._folder / f"{name}.tmp"
         temporary.write_text(str(number))
+        crash_point("rollup.note.written")
         temporary.replace(self._folder / name)
 
     def _read_number(self, name: str) -> int:

@@ -12,10 +12,11 @@ from typing import Any
 
 import orjson
 
+from bridge.wire.atomic import judge
 from bridge.wire.errors import RpcError
 from bridge.wire.fees import next_base_fee
 from bridge.wire.keccak import from_hex, keccak256, to_hex
-from bridge.wire.slot import Block, BundlePart, Payload, block_transactions
+from bridge.wire.slot import Block, BundlePart, Payload, block_transactions, payload_digest
 from bridge.wire.testing import MemoryJournal, Program, ToyState, signed
 from bridge.wire.transaction import decode_transaction
 from rollup_node.chain import Chain
@@ -289,6 +290,21 @@ class Node:
         return await self.chain.commit(
             Commit.from_json(orjson.loads(orjson.dumps(message))), recovered=recovered
         )
+
+    async def derive(self, number: int, content: Payload) -> bool:
+        """L1's word on a block with one bundle at most, which nobody shares; whether another block had to go for it."""
+        before = [event.event for event in self.journal.events].count("chain.rewound")
+        name = payload_digest(content)
+        dropped = self.store.dropped.get(("L1", name), frozenset())
+        while not dropped:
+            legs = await self.chain.results(901, number, content, dropped)
+            verdict = judge(list(legs), legs)
+            if verdict.settled:
+                break
+            dropped = frozenset({abort.bundle for abort in verdict.aborted} | set(verdict.deferred))
+            self.store.note_dropped("L1", name, dropped)
+        await self.chain.derive(901, number, content, dropped)
+        return [event.event for event in self.journal.events].count("chain.rewound") > before
 
     def at_gate(self) -> bool:
         """Whether the engine holds nothing but what was decided."""

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from bridge.wire.bundle import decode_bundle
+from bridge.wire.crash_points import crash_point
 from bridge.wire.deposits import ATTRIBUTES_GAS
 from bridge.wire.errors import (
     INVALID_PARAMS,
@@ -70,6 +71,7 @@ class Admission:
         """Legs and answer of what is being admitted."""
         self._reserved = 0
         """Items on their way to the disk."""
+        self._over = False
 
     async def bundle(self, raws: Sequence[str], max_timestamp: int, salt: str, cause: str | None) -> str:
         """Acknowledge a bundle; returns its hash.
@@ -116,6 +118,10 @@ class Admission:
             cause,
         )
 
+    def close(self) -> None:
+        """This life is over: whoever still asks the rollups about an item must not put it into the log that the next life has read."""
+        self._over = True
+
     async def refresh(self, rollup: Rollup) -> None:
         """Ask for the nonces of accounts that wait for this rollup: deposits and forced blocks raise them too."""
         senders = {
@@ -153,6 +159,11 @@ class Admission:
             self._check_alone(legs, is_bundle=kind == "bundle")
             accounts = await self._accounts(legs)
             # no await from here to the reservation: what is checked is what is reserved
+            if self._over:
+                raise RpcError(
+                    RESOURCE_UNAVAILABLE,
+                    "the sequencer begins again from its log; nothing was acknowledged, try again",
+                )
             if len(self._mempool) + self._reserved >= self._limit:
                 raise RpcError(
                     LIMIT_EXCEEDED, f"txpool is full: {self._limit} items wait; try again after the next slot"
@@ -167,13 +178,16 @@ class Admission:
         self._mempool.reserve(item)
         self._reserved += 1
         try:
+            crash_point("sequencer.admission.reserved")
             await self._wal.append([item.to_record()])
         except WalFailed:
             self._mempool.release(item)
             raise
         finally:
             self._reserved -= 1
+        crash_point("sequencer.admission.logged")
         self._journal.emit(Stage.ADMITTED, reserved=event, cause=(submitted,), legs=len(legs), **key)
+        crash_point("sequencer.admission.told")
         self._mempool.add(item)
         return identity
 

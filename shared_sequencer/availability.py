@@ -3,8 +3,10 @@
 ``calldata`` puts them into the transaction itself, ``blob`` beside it (EIP-4844): cheaper, and kept by L1 nodes for a while only.
 """
 
+from collections.abc import Mapping
 from typing import Any, Protocol
 
+from bridge.l1.nonces import latest_block
 from bridge.l1.sealing import Sealer
 from bridge.wire.blobs import blob_base_fee, encode_blobs
 from bridge.wire.jsonrpc import Client
@@ -58,9 +60,8 @@ class Calldata:
             data=data,
         )
 
-    async def _head(self) -> dict[str, Any]:
-        head: dict[str, Any] = await self._l1.call("eth_getBlockByNumber", "latest", False)
-        return head
+    async def _head(self) -> Mapping[str, Any]:
+        return latest_block(await self._l1.call("eth_getBlockByNumber", "latest", False))
 
     async def start(self) -> None:
         """Nothing to begin."""

@@ -14,6 +14,7 @@ from typing import Any
 
 import structlog
 
+from bridge.wire.crash_points import crash_point
 from bridge.wire.deposits import decode_deposit
 from bridge.wire.derivation import (
     MAX_DRIFT_S,
@@ -70,6 +71,11 @@ class L1View:
     def head(self, chain_id: int) -> ChainHead:
         """The last block of a rollup."""
         return self.slots.heads.get(chain_id) or self.derivation.state_at(0).heads[chain_id]
+
+    def time(self, chain_id: int) -> int:
+        """Timestamp of the origin of a rollup's last block, unix seconds: no block on it may be earlier, whatever a clock says."""
+        origin = self.derivation.l1_block(self.head(chain_id).origin.number)
+        return origin.info.timestamp if origin is not None else 0
 
     def epoch(self, chain_id: int, timestamp: int) -> Payload:
         """The next block of a rollup without the users' work: origin, sequence number and deposits."""
@@ -136,6 +142,7 @@ class L1View:
             elif isinstance(event, ForcedBlock) and not _known(self.slots, event):
                 log.warning("block.forced", chain_id=event.chain_id, number=event.number)
                 await self.wal.append([{"kind": "forced", "block": event}])
+                crash_point("sequencer.forced.logged")
                 self.slots.force(event)
 
     async def _cut(self, cut: Cut | None) -> None:
@@ -147,6 +154,7 @@ class L1View:
         await self.wal.append(
             [{"kind": "cut", "slots": cut.slots, "forced": cut.forced, "reason": cut.reason}]
         )
+        crash_point("sequencer.cut.logged")
         raise CutNeeded(cut.reason)
 
     async def _restore(self, restore: Restore | None) -> None:
@@ -158,6 +166,7 @@ class L1View:
         self.over = True
         record = {"slots": restore.slots, "forced": restore.forced, "restored": restore.restored}
         await self.wal.append([{"kind": "restore", **record, "reason": restore.reason}])
+        crash_point("sequencer.restore.logged")
         raise CutNeeded(restore.reason)
 
 

@@ -5,7 +5,8 @@ import contextlib
 import functools
 import sys
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Mapping
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,14 +15,18 @@ import structlog
 import uvloop
 
 from bridge.l1.follower import L1Follower
+from bridge.wire.clock import believed
 from bridge.wire.configuration import read_configuration
+from bridge.wire.crash_points import arm_at_boot, crash_point
 from bridge.wire.derivation import Derivation, Member, Rules
-from bridge.wire.journal import Journal
+from bridge.wire.journal import Journal, subject
 from bridge.wire.jsonrpc import Client
 from bridge.wire.keccak import to_hex
+from bridge.wire.l1 import L1Changes
 from bridge.wire.server import run_until_signalled, serve
 from bridge.wire.signing import address_of
 from bridge.wire.slot import payload_digest
+from bridge.wire.stages import Stage
 from shared_sequencer.admission import Admission
 from shared_sequencer.availability import AVAILABILITIES
 from shared_sequencer.errors import CutNeeded, SequencerError
@@ -86,51 +91,73 @@ class Config:
         return cls(**{**fields, "rollups": rollups, "rpc_port": int(fields["rpc_port"])})
 
 
-async def run(config: Config) -> None:
+@dataclass(frozen=True, slots=True)
+class Edges:
+    """Everything through which a sequencer touches the world but its clocks; a simulation gives it another world."""
+
+    open_log: Callable[[Path], WriteAheadLog] = WriteAheadLog
+    open_journal: Callable[[Path, str, str], Journal] = Journal
+    connect: Callable[..., Client] = Client
+    listen: Callable[..., AbstractAsyncContextManager[None]] = serve
+    follow: Callable[..., L1Changes] = L1Follower
+    stopped: Callable[[], Coroutine[Any, Any, None]] = run_until_signalled
+
+
+async def run(config: Config, edges: Edges = Edges()) -> None:
     """Run until SIGTERM.
 
     Raises:
         SequencerError: the log is damaged, locked, or cannot be written.
     """
-    wal = WriteAheadLog(Path(config.data_dir) / "wal.log")
-    stop = asyncio.ensure_future(run_until_signalled())
-    with Journal(Path(config.journal), config.name, "sequencer") as journal, contextlib.closing(wal):
+    arm_at_boot(Path(config.data_dir))
+    wal = edges.open_log(Path(config.data_dir) / "wal.log")
+    stop = asyncio.ensure_future(edges.stopped())
+    journal_path = Path(config.journal)
+    with edges.open_journal(journal_path, config.name, "sequencer") as journal, contextlib.closing(wal):
         journal.emit("node.started")
         async with asyncio.TaskGroup() as tasks:
-            found = recover(wal.records())
+            found = recovered(wal)
             committer = tasks.create_task(wal.run())
             while not stop.done():
                 try:
-                    await _one_life(config, found, wal, journal, stop)
+                    await _one_life(config, found, wal, journal, stop, edges)
                 except* CutNeeded as group:
                     # the cut is in the log: what stands on it is built again from there
                     journal.emit("log.cut", reason=str(group.exceptions[0]))
                     await wal.append([])  # what this life was writing is on disk
-                    found = recover(wal.records())
+                    found = recovered(wal)
             committer.cancel()
         journal.emit("node.stopped")
 
 
 async def _one_life(
-    config: Config, found: Recovered, wal: WriteAheadLog, journal: Journal, stop: "asyncio.Future[None]"
+    config: Config,
+    found: Recovered,
+    wal: WriteAheadLog,
+    journal: Journal,
+    stop: "asyncio.Future[None]",
+    edges: Edges,
 ) -> None:
     """From the log to the end of the process, or to a cut of the log."""
     async with contextlib.AsyncExitStack() as stack, asyncio.TaskGroup() as tasks:
+        crash_point("sequencer.boot.replayed")
         term = found.term + 1
         await wal.append([{"kind": "term", "term": term}])
+        crash_point("sequencer.boot.termed")
         _repeat_last_decisions(found, journal, {rollup.chain_id: rollup.name for rollup in config.rollups})
+        crash_point("sequencer.boot.repeated")
         rollups = [
             Rollup(
                 rollup.name,
                 rollup.chain_id,
                 rollup.gas_limit,
                 rollup.block_time_s,
-                await stack.enter_async_context(Client(rollup.control_url, token=rollup.token)),
+                await stack.enter_async_context(edges.connect(rollup.control_url, token=rollup.token)),
             )
             for rollup in config.rollups
         ]
         _place(rollups, found.slots)
-        l1 = await stack.enter_async_context(Client(config.l1_url))
+        l1 = await stack.enter_async_context(edges.connect(config.l1_url))
         address = to_hex(address_of(config.private_key))
         members = tuple(Member(rollup.chain_id, rollup.portal.lower()) for rollup in config.rollups)
         derivation = Derivation(Rules(members, config.batch_inbox.lower(), address, config.window))
@@ -170,8 +197,9 @@ async def _one_life(
             wal,
             journal,
             config.mempool_limit,
-            clock=lambda: found.slots.now(time.time()),
+            clock=lambda: found.slots.now(believed(time.time())),
         )
+        stack.callback(admission.close)
 
         async def on_l1() -> None:
             _note_forced(rollups, found.slots)
@@ -190,7 +218,7 @@ async def _one_life(
             publisher=publisher,
             rollups=rollups,
         )
-        await stack.enter_async_context(serve(rpc.handle, config.rpc_port))
+        await stack.enter_async_context(edges.listen(rpc.handle, config.rpc_port))
         journal.emit(
             "node.recovered",
             term=term,
@@ -199,7 +227,7 @@ async def _one_life(
             rollups=len(rollups),
         )
         log.info("node.ready", term=term, slots=len(found.slots.slots))
-        follower = L1Follower(
+        follower = edges.follow(
             l1, [member.portal for member in members], [config.batch_inbox.lower()], poll_s=config.l1_poll_s
         )
         work = [
@@ -214,6 +242,16 @@ async def _one_life(
         await asyncio.shield(stop)
         for task in work:
             task.cancel()
+
+
+def recovered(wal: WriteAheadLog) -> Recovered:
+    """What the log says; it can be closed afterwards, also if it says nothing that makes sense.
+
+    Raises:
+        WalDamaged: the log is broken, or contradicts itself.
+    """
+    with contextlib.closing(wal.records()) as records:  # reading holds the log's lock until its end
+        return recover(records)
 
 
 def _place(rollups: Iterable[Rollup], slots: SlotLog) -> None:
@@ -234,7 +272,12 @@ def _note_forced(rollups: Iterable[Rollup], slots: SlotLog) -> None:
 
 
 def _repeat_last_decisions(found: Recovered, journal: Journal, names: Mapping[int, str]) -> None:
-    """Say the last slot's decisions again: the crash may have come between its fsync and its journal lines."""
+    """Say again what the log's end says, decisions and expiries: the crash may have come between its fsync and its journal lines."""
+    for expired in found.expired:
+        item, reason = expired.item, expired.decision.reason
+        if found.mempool.ended.get(item.id) is expired:  # else it has come again, or was brought back
+            key = subject(item.kind, item.id)
+            journal.emit(Stage.EXPIRED, cause=(item.cause,), reason=reason, recovered=True, **key)
     if not found.slots.slots:
         return
     slot = found.slots.slots[-1]

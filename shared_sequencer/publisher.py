@@ -16,6 +16,7 @@ from typing import Any
 
 import structlog
 
+from bridge.wire.crash_points import crash_point
 from bridge.wire.derivation import Derivation
 from bridge.wire.errors import PeerUnreachable, RpcError
 from bridge.wire.journal import Journal, subject
@@ -147,7 +148,9 @@ class Publisher:
             slots = slots[: max(1, len(slots) * MAX_BYTES // len(data) * 9 // 10)]
             data = encode_superbatch(number, parent, self._term, slots)
         nonce = await self._mined_nonce()
+        crash_point("publisher.signing")
         raw, l1_hash = await self._availability.sign(data, nonce)
+        crash_point("publisher.signed")
         superbatch = SignedSuperbatch(
             number=number,
             nonce=nonce,
@@ -159,6 +162,7 @@ class Publisher:
             l1_hash=to_hex(l1_hash),
         )
         await self._wal.append([{"kind": "superbatch", "superbatch": superbatch}])
+        crash_point("publisher.logged")
         self._signed[superbatch.l1_hash] = superbatch
         self.superbatches.append(superbatch)
 
@@ -193,14 +197,17 @@ class Publisher:
         elif self._derivation.l1_head >= head and first.number >= self.counting:
             log.error("superbatch.discarded", number=first.number, l1_tx=first.l1_hash)
             await self._wal.append([{"kind": "discard", "number": first.number}])
+            crash_point("publisher.discarded")
             del self.superbatches[first.number :]
 
     async def _mined_nonce(self) -> int:
         return int(await self._l1.call("eth_getTransactionCount", self._address, "latest"), 16)
 
     async def _send(self, superbatch: SignedSuperbatch) -> None:
+        crash_point("publisher.sending")
         try:
             await self._l1.call("eth_sendRawTransaction", superbatch.raw)
+            crash_point("publisher.sent")
         except RpcError as exc:
             if not any(words in exc.message.lower() for words in ("already", "nonce too low", "underpriced")):
                 log.warning("superbatch.refused", number=superbatch.number, error=str(exc))
@@ -217,8 +224,8 @@ class Publisher:
                 return False  # L1 moved between two answers; the next look finds it
             receipt, block = found[1], int(found[1]["blockNumber"], 16)
             superbatch = found[0].seen(block)
-            await self._wal.append([{"kind": "published", "l1_tx": superbatch.l1_hash, "l1_block": block}])
-            self.superbatches[superbatch.number] = self._signed[superbatch.l1_hash] = superbatch
+            crash_point("publisher.counted")
+            # told before it is noted: a crash in between tells it twice, which is harmless, and never not at all
             self._journal.emit(
                 "superbatch.published",
                 number=superbatch.number,
@@ -228,8 +235,12 @@ class Publisher:
                 bytes=len(from_hex(superbatch.raw)),
                 **_paid(receipt),
             )
+            crash_point("publisher.told")
             slots = self._slots.slots[superbatch.first : superbatch.last + 1]
             self._journal_published(superbatch, slots, block)
+            await self._wal.append([{"kind": "published", "l1_tx": superbatch.l1_hash, "l1_block": block}])
+            crash_point("publisher.noted")
+            self.superbatches[superbatch.number] = self._signed[superbatch.l1_hash] = superbatch
         return True
 
     async def _carrier(self, counted: SignedSuperbatch) -> tuple[SignedSuperbatch, dict[str, Any]] | None:

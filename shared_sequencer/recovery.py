@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
+from bridge.wire.mutants import mutant
 from bridge.wire.slot import GENESIS_PARENT, Decision, Slot
 from shared_sequencer.errors import WalDamaged
 from shared_sequencer.l1 import forced_from_record
@@ -26,6 +27,8 @@ class Recovered:
     admitted: dict[str, int] = field(default_factory=dict)
     """Order of admission, by hash of the item."""
     admissions: int = 0
+    expired: list[End] = field(default_factory=list)
+    """What expired since the last slot: the crash may have come before that was told."""
 
 
 def recover(records: Iterable[Any]) -> Recovered:
@@ -40,6 +43,10 @@ def recover(records: Iterable[Any]) -> Recovered:
         if read is None:
             raise WalDamaged(f"unknown record kind {record['kind']!r}: written by another version")
         read(found, record)
+    if mutant("forget-waiting"):
+        for item in list(found.mempool):
+            found.mempool.release(item)
+            del found.mempool.waiting[item.id]
     return found
 
 
@@ -59,12 +66,15 @@ def _item(found: Recovered, record: Any) -> None:
 def _slot(found: Recovered, record: Any) -> None:
     slot = Slot.from_json(record["slot"])
     found.slots.add(slot)
+    found.expired.clear()
     record_ends(found.mempool, slot)
 
 
 def _end(found: Recovered, record: Any) -> None:
     item = found.mempool.waiting[record["id"]]
-    found.mempool.end(End(item, Decision(item.id, "expire", reason=record["reason"]), None, {}))
+    end = End(item, Decision(item.id, "expire", reason=record["reason"]), None, {})
+    found.mempool.end(end)
+    found.expired.append(end)
 
 
 def _forced(found: Recovered, record: Any) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 
 import structlog
 
+from bridge.wire.crash_points import crash_point
 from bridge.wire.errors import PeerUnreachable, RpcError
 from bridge.wire.fees import next_base_fee
 from bridge.wire.jsonrpc import Client
@@ -106,10 +107,12 @@ class Rollup:
         self.down.clear()
         try:
             head = await self.client.call("rollup_greet", term, self.number, deadline=2.0)
+            crash_point("sequencer.rollup.greeted")
             while head["hash"] in cancelled and head["hash"] != self.hash:
                 # blocks after the last decided one at once, then one by one to a block that still stands
                 number = min(self.number, head["number"] - 1)
                 head = await self.client.call("rollup_rewind", term, number, None, deadline=30.0)
+                crash_point("sequencer.rollup.rewound")
         except (RpcError, PeerUnreachable):
             self.state = "down"
             return

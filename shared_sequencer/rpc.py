@@ -8,6 +8,8 @@ from typing import Any
 
 import orjson
 
+from bridge.wire.clock import CLOCK_METHODS
+from bridge.wire.crash_points import crash_order
 from bridge.wire.errors import (
     INVALID_PARAMS,
     RESOURCE_NOT_FOUND,
@@ -67,6 +69,8 @@ class SequencerRpc:
                 "rollnet_getSlots": self._get_slots,
                 "rollnet_getBlocks": self._get_blocks,
                 "rollnet_status": self._status,
+                "rollnet_crashAt": crash_order("sequencer"),
+                **CLOCK_METHODS,
             }
         )
 

@@ -12,6 +12,8 @@ from typing import Any
 
 import structlog
 
+from bridge.wire.clock import believed
+from bridge.wire.crash_points import crash_point
 from bridge.wire.deposits import decode_deposit
 from bridge.wire.derivation import ForcedBlock
 from bridge.wire.journal import Journal, subject
@@ -109,11 +111,14 @@ class Sequencer:
             due=due,
             epochs=epochs,
         )
+        crash_point("sequencer.slot.sequenced")
         staged = await stage_slot(work, self._rollups)
         if not staged.blocks and not staged.aborted and not staged.dropped:
             return None
         slot = self._decide(staged, number, timestamp)
+        crash_point("sequencer.slot.staged")
         await self._wal.append([{"kind": "slot", "slot": slot}])
+        crash_point("sequencer.slot.decided")
         await self._apply(slot, staged)
         return slot
 
@@ -165,16 +170,21 @@ class Sequencer:
                 cause=staged.events.get(decision.id, ()),
                 rollup=self._rollups[decision.chain_id].name if decision.chain_id in self._rollups else None,
             )
+            crash_point("sequencer.decision.told")
         messages = commit_messages(slot, self._slots, slot.causes, items)
+        crash_point("sequencer.slot.told")
         async with asyncio.TaskGroup() as tasks:
             for chain, message in messages.items():
                 tasks.create_task(self._commit(self._rollups[chain], message))
+        crash_point("sequencer.slot.served")
         async with self._slots.changed:
             self._slots.changed.notify_all()
 
     async def _commit(self, rollup: Rollup, message: Mapping[str, Any]) -> None:
         try:
+            crash_point("sequencer.commit.sending")
             await rollup.call("rollup_commit", message)
+            crash_point("sequencer.commit.answered")
         except RollupDown as exc:
             log.warning("commit.unheard", rollup=rollup.name, slot=message["slot"], error=str(exc))
 
@@ -184,10 +194,12 @@ class Sequencer:
             return
         ends = [(item, self._why_expired(item)) for item in expired]
         await self._wal.append([{"kind": "end", "id": item.id, "reason": reason} for item, reason in ends])
+        crash_point("sequencer.expiry.logged")
         for item, reason in ends:
             self._mempool.end(End(item, Decision(item.id, "expire", reason=reason), None, {}))
             key = subject(item.kind, item.id)
             self._journal.emit(Stage.EXPIRED, cause=(item.cause,), reason=reason, **key)
+            crash_point("sequencer.expiry.told")
         async with self._slots.changed:
             self._slots.changed.notify_all()
 
@@ -211,10 +223,11 @@ class Sequencer:
         return causes
 
     def _timestamp(self) -> int:
-        """Wall-clock seconds that never go back, neither in this log nor on any rollup."""
+        """Wall-clock seconds that never go back, neither in this log nor on any rollup, nor behind an origin in use."""
         floor: list[int] = [rollup.head["timestamp"] for rollup in self._rollups.values() if rollup.head]
         floor += [slot.timestamp for slot in self._slots.slots[-1:]]
-        return max([int(time.time()), *floor])
+        floor += [self._l1.time(chain) for chain in self._rollups]
+        return max([int(believed(time.time())), *floor])
 
     def _due(self, rollup: Rollup) -> bool:
         return time.monotonic() - rollup.produced >= rollup.block_time_s

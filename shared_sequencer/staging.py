@@ -9,8 +9,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from bridge.wire.atomic import Abort, LegResult, judge
+from bridge.wire.atomic import Abort, LegResult, Status, judge
+from bridge.wire.crash_points import crash_point
 from bridge.wire.keccak import to_hex
+from bridge.wire.mutants import mutant
 from bridge.wire.slot import Block, BundlePart, Payload
 from shared_sequencer.errors import RollupDown
 from shared_sequencer.mempool import Item
@@ -81,6 +83,7 @@ async def stage_slot(work: Round, rollups: Mapping[int, Rollup]) -> Staged:
         verdict = judge([bundle.id for bundle in work.bundles], _leg_results(work), rejected)
         if verdict.settled and not rejected:
             break
+        crash_point("sequencer.stage.judged")
         bundles = {bundle.id: bundle for bundle in work.bundles}
         work.aborted += [(bundles[abort.bundle], abort) for abort in verdict.aborted]
         gone = {abort.bundle for abort in verdict.aborted} | set(verdict.deferred)
@@ -119,7 +122,9 @@ async def _stage_one(work: Round, rollup: Rollup, payload: Payload, attempt: int
     }
     work.shares.pop(rollup.chain_id, None)
     try:
+        crash_point("sequencer.stage.asking")
         answer = await rollup.call("rollup_stage", request)
+        crash_point("sequencer.stage.answered")
     except RollupDown:
         return
     work.shares[rollup.chain_id], work.answers[rollup.chain_id] = payload, answer
@@ -177,7 +182,8 @@ def _leg_results(work: Round) -> dict[str, Sequence[LegResult]]:
         legs: list[LegResult] = []
         for index, leg in enumerate(bundle.legs):
             told = work.answers[leg.chain_id]["results"][to_hex(leg.hash)]
-            legs.append(LegResult(index, leg.chain_id, told["status"], told["reason"], told["data"]))
+            status: Status = "success" if mutant("commit-failing-legs") else told["status"]
+            legs.append(LegResult(index, leg.chain_id, status, told["reason"], told["data"]))
         results[bundle.id] = legs
     return results
 

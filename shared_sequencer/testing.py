@@ -1,6 +1,6 @@
 """Stand-ins for tests of the sequencer: rollup nodes in memory, a log in memory, items from toy transactions."""
 
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -52,7 +52,7 @@ class MemoryLog(WriteAheadLog):
         self.before: Callable[[Sequence[Any]], Awaitable[None]] | None = None
         self.after: Callable[[Sequence[Any]], Awaitable[None]] | None = None
 
-    def records(self) -> Iterator[Any]:
+    def records(self) -> Generator[Any, None, None]:
         """What was written."""
         yield from orjson.loads(orjson.dumps(self.written))
 

@@ -11,17 +11,17 @@ Rejected: SQLite (an fsync per transaction, or group commit by hand all the same
 """
 
 import asyncio
-import fcntl
-import os
 import struct
 import threading
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from pathlib import Path
 from typing import Any
 
 import orjson
 
+from bridge.wire.crash_points import crash_point, crash_within
+from bridge.wire.disk import DISK, Disk
 from shared_sequencer.errors import WalDamaged, WalFailed, WalLocked
 
 _FRAME = struct.Struct("<II")
@@ -34,37 +34,38 @@ class WriteAheadLog:
 
     Args:
         path: the file; created when missing.
+        disk: where it is.
 
     Raises:
         WalLocked: another process has it open.
     """
 
-    def __init__(self, path: Path) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        created = not path.exists()
-        self._fd = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    def __init__(self, path: Path, disk: Disk = DISK) -> None:
+        created = not disk.exists(path)
+        self._fd = disk.open(path)
         try:
-            fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            disk.lock(self._fd)
         except OSError as exc:
-            os.close(self._fd)
+            disk.close(self._fd)
             raise WalLocked(f"{path} belongs to a running sequencer") from exc
         if created:
-            _sync_folder(path.parent)
-        self._path = path
+            crash_point("sequencer.wal.created")
+            disk.sync_folder(path.parent)
+        self._path, self._disk = path, disk
         self._queue: list[tuple[bytes, asyncio.Future[None]]] = []
         self._queued = asyncio.Event()
         self._failure: WalFailed | None = None
         self._writing = threading.Lock()
 
-    def records(self) -> Iterator[Any]:
+    def records(self) -> Generator[Any, None, None]:
         """Every record in order; cuts off a torn tail. Records that are being appended meanwhile may be among them or not.
 
         Raises:
             WalDamaged: a record before the end is broken.
         """
         offset = 0
-        with self._writing, self._path.open("rb") as log:
-            size = self._path.stat().st_size
+        with self._writing, self._disk.reader(self._path) as log:
+            size = self._disk.size(self._path)
             while offset < size:
                 frame = log.read(_FRAME.size)
                 length, checksum = (
@@ -124,45 +125,41 @@ class WriteAheadLog:
     def close(self) -> None:
         """Release the file and its lock, after a write that is under way."""
         with self._writing:
-            os.close(self._fd)
+            self._disk.close(self._fd)
             self._fd = -1
 
     def _write(self, data: bytes) -> None:
         with self._writing:
+            crash_point("sequencer.wal.writing")
+            crash_within("sequencer.wal.torn", lambda part: self._disk.write(self._fd, part), data)
             view = memoryview(data)
             while view:
-                view = view[os.write(self._fd, view) :]
-            os.fdatasync(self._fd)
+                view = view[self._disk.write(self._fd, view) :]
+            crash_point("sequencer.wal.written")
+            self._disk.sync(self._fd)
+            crash_point("sequencer.wal.synced")
 
     def _cut_tail(self, offset: int, size: int) -> None:
-        if _whole_record_follows(self._path, offset):
+        if self._whole_record_follows(offset):
             raise WalDamaged(
                 f"{self._path}: record at byte {offset} of {size} is damaged, whole records follow it"
             )
-        os.ftruncate(self._fd, offset)
-        os.fsync(self._fd)
+        self._disk.cut(self._fd, offset)
+        crash_point("sequencer.wal.cut")
+        self._disk.sync_all(self._fd)
 
+    def _whole_record_follows(self, offset: int) -> bool:
+        """Whether a later record is whole: then the damage at ``offset`` is not the torn end of a crash.
 
-def _whole_record_follows(path: Path, offset: int) -> bool:
-    """Whether a later record is whole: then the damage at ``offset`` is not the torn end of a crash.
-
-    The damaged record's own length cannot be trusted, so every ``{`` is tried as the beginning of a record.
-    """
-    with path.open("rb") as log:
-        log.seek(offset)
-        rest = log.read()
-    begin = rest.find(b"{", _FRAME.size + 1)
-    while begin > 0:
-        length, checksum = _FRAME.unpack_from(rest, begin - _FRAME.size)
-        if 0 < length <= len(rest) - begin and zlib.crc32(rest[begin : begin + length]) == checksum:
-            return True
-        begin = rest.find(b"{", begin + 1)
-    return False
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+        The damaged record's own length cannot be trusted, so every ``{`` is tried as the beginning of a record.
+        """
+        with self._disk.reader(self._path) as log:
+            log.seek(offset)
+            rest = log.read()
+        begin = rest.find(b"{", _FRAME.size + 1)
+        while begin > 0:
+            length, checksum = _FRAME.unpack_from(rest, begin - _FRAME.size)
+            if 0 < length <= len(rest) - begin and zlib.crc32(rest[begin : begin + length]) == checksum:
+                return True
+            begin = rest.find(b"{", begin + 1)
+        return False

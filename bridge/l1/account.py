@@ -23,10 +23,11 @@ import asyncio
 from bridge.contracts.codec import Interface
 from bridge.l1.account_store import AccountStore, Purpose, Receipt
 from bridge.l1.errors import Displaced, Reverted, Unaffordable
-from bridge.l1.nonces import Nonces, OpenNonce, fulfils
+from bridge.l1.nonces import Nonces, OpenNonce, fulfils, latest_block
 from bridge.l1.offers import first_offer
 from bridge.l1.simulation import MARGIN, PLAIN, gas_for, tried, why_failed
 from bridge.l1.upkeep import Upkeep, answers
+from bridge.wire.crash_points import crash_point
 from bridge.wire.errors import PeerUnreachable
 from bridge.wire.jsonrpc import Client
 from bridge.wire.keccak import from_hex
@@ -140,7 +141,7 @@ class L1Account:
             await tried(self._client, self.address, to, data, value, gas, interface=interface)
             return gas
         estimate = await gas_for(self._client, self.address, to, data, value, interface=interface)
-        block = await self._client.call("eth_getBlockByNumber", "latest", False)
+        block = latest_block(await self._client.call("eth_getBlockByNumber", "latest", False))
         return max(estimate, min(int(estimate * MARGIN), int(block["gasLimit"], 16)))
 
     async def _enter(self, key: str, to: bytes, data: bytes, value: int, gas: int) -> OpenNonce | Receipt:
@@ -155,11 +156,12 @@ class L1Account:
                 ("eth_getBalance", [self.address, "pending"]),
                 ("eth_getBlockByNumber", ["latest", False]),
             )
-            offer = first_offer(int(block["baseFeePerGas"], 16))
+            offer = first_offer(int(latest_block(block)["baseFeePerGas"], 16))
             has, needs = int(balance, 16), value + gas * offer.max_fee
             if has < needs:
                 raise Unaffordable(f"{self.address} has {has} wei and needs {needs}; send it ether")
             nonce = max(int(count, 16), self._nonces.next)
+            crash_point("account.tried")
             entry = await self._nonces.assign(Purpose(nonce, key, to, data, value, gas), offer)
             try:
                 refused = await self._nonces.transmit(entry)

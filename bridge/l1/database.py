@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from bridge.l1.errors import DatabaseUnusable
+from bridge.wire.crash_points import crash_point
 
 _WAIT_S = 3.0
 """How long a predecessor may take to die, seconds."""
@@ -58,4 +59,6 @@ def transaction(database: sqlite3.Connection) -> Iterator[sqlite3.Connection]:
     except BaseException:
         database.execute("ROLLBACK")
         raise
+    crash_point("database.committing")
     database.execute("COMMIT")
+    crash_point("database.committed")

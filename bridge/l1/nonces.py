@@ -8,7 +8,7 @@ The disk is written in a thread: an fsync takes milliseconds, and rollup nodes, 
 
 import asyncio
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -16,7 +16,8 @@ import structlog
 
 from bridge.l1.account_store import AccountStore, Attempt, Purpose, Receipt, Stored
 from bridge.l1.offers import Offer, raised
-from bridge.wire.errors import LIMIT_EXCEEDED, RESOURCE_UNAVAILABLE, RpcError
+from bridge.wire.crash_points import crash_point
+from bridge.wire.errors import LIMIT_EXCEEDED, RESOURCE_UNAVAILABLE, PeerUnreachable, RpcError
 from bridge.wire.jsonrpc import Client
 from bridge.wire.keccak import from_hex, keccak256, to_hex
 from bridge.wire.signing import UnsignedTransaction, sign_transaction
@@ -141,6 +142,7 @@ class Nonces:
         """Give a nonce its purpose; once this returns it is on disk."""
         attempt = self._signed(purpose, offer, cancels=cancels)
         await self._write(self._store.add, purpose, attempt)
+        crash_point("account.assigned")
         self.next = max(self.next, purpose.nonce + 1)
         entry = self.open[purpose.nonce] = OpenNonce(purpose, [attempt])
         return entry
@@ -150,6 +152,7 @@ class Nonces:
         offer = raised(entry.offers[entry.last.hash], base_fee)
         attempt = self._signed(entry.purpose, offer, cancels=cancels)
         await self._write(self._store.add_attempt, entry.purpose.nonce, attempt)
+        crash_point("account.resigned")
         entry.attempts.append(attempt)
         log.info("account.raised", address=self.address, nonce=entry.purpose.nonce, max_fee=attempt.max_fee)
 
@@ -160,8 +163,10 @@ class Nonces:
             PeerUnreachable: no answer; they may or may not have arrived.
         """
         entry.sent_at = time.monotonic()
+        crash_point("account.sending")
         try:
             await self._client.call("eth_sendRawTransaction", to_hex(entry.last.raw))
+            crash_point("account.sent")
         except RpcError as exc:
             said = exc.message.lower()
             if any(words in said for words in _KNOWN):
@@ -170,7 +175,7 @@ class Nonces:
                 self.restless = True
                 return ""
             if any(words in said for words in _TOO_CHEAP):
-                block = await self._client.call("eth_getBlockByNumber", "latest", False)
+                block = latest_block(await self._client.call("eth_getBlockByNumber", "latest", False))
                 base_fee = int(block["baseFeePerGas"], 16)
                 await self.sign_again(entry, base_fee, cancels=entry.last.cancels)
                 self.restless = True  # sent in the next round
@@ -182,6 +187,7 @@ class Nonces:
     async def reopen(self, nonce: int) -> bool:
         """Take back, from a nonce on, what was final and isn't any more; False if there was nothing of ours."""
         stored = await self._write(self._store.reopen, nonce)
+        crash_point("account.reopened")
         for each in stored:
             self.open.setdefault(each.purpose.nonce, _opened(each))
         return bool(stored)
@@ -191,6 +197,7 @@ class Nonces:
         receipts = list(done)
         if receipts:
             await self._write(self._store.settle, receipts)
+            crash_point("account.settled")
             for nonce, _ in receipts:
                 del self.open[nonce]
 
@@ -217,6 +224,18 @@ class Nonces:
 
         # a caller that gives up must not leave the next one writing beside the thread
         return await asyncio.shield(in_turn())
+
+
+def latest_block(answer: Any) -> Mapping[str, Any]:
+    """What ``eth_getBlockByNumber`` says of ``latest``.
+
+    Raises:
+        PeerUnreachable: nothing: in the middle of a reorganisation a node may lack the very block that it calls its latest.
+    """
+    if answer is None:
+        raise PeerUnreachable("the node has no latest block at this moment: it is being reorganised")
+    found: Mapping[str, Any] = answer
+    return found
 
 
 def fulfils(receipt: Receipt, attempts: Iterable[Attempt]) -> bool:

@@ -17,10 +17,11 @@ import structlog
 
 from bridge.l1.account_store import Purpose, Receipt
 from bridge.l1.errors import Unaffordable, WouldRevert
-from bridge.l1.nonces import CANCEL_GAS, Nonces, OpenNonce
+from bridge.l1.nonces import CANCEL_GAS, Nonces, OpenNonce, latest_block
 from bridge.l1.offers import first_offer
 from bridge.l1.simulation import tried
 from bridge.l1.trouble import Trouble
+from bridge.wire.crash_points import crash_point
 from bridge.wire.errors import Malformed, PeerUnreachable, RpcError
 from bridge.wire.jsonrpc import Client
 from bridge.wire.keccak import from_hex
@@ -67,11 +68,12 @@ class Upkeep:
             await asyncio.sleep(self._poll_s)
 
     async def _round(self) -> None:
-        count_hex, latest = await answers(
+        count_hex, found = await answers(
             self._client,
             ("eth_getTransactionCount", [self._nonces.address, "latest"]),
             ("eth_getBlockByNumber", ["latest", False]),
         )
+        latest = latest_block(found)
         if latest["hash"] == self._seen and not self._nonces.restless:
             return
         self._nonces.restless = False
@@ -109,6 +111,7 @@ class Upkeep:
         receipts = {id(entry): answer for (entry, _), answer in zip(wanted, found, strict=True) if answer}
         for entry in taken:
             if id(entry) in receipts:
+                crash_point("account.mined")
                 entry.mined(_receipt(receipts[id(entry)]))
             elif entry.receipt is not None and not entry.receipt.hash:
                 continue

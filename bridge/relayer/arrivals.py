@@ -30,6 +30,7 @@ from bridge.relayer.retrying import Retry
 from bridge.relayer.scanner import Found, Rewound, Scanner, Watched
 from bridge.relayer.store import Message, Store
 from bridge.relayer.withdrawal import PASSED_TOPIC, Passed, passed
+from bridge.wire.crash_points import crash_point
 from bridge.wire.deposits import DEPOSITED_TOPIC
 from bridge.wire.stages import Stage
 
@@ -112,6 +113,7 @@ class Arrivals:
         with self._queue.together():
             self._crossings.lost(self._queue.chain_id, number)
             self._queue.lost(gone, number)
+        crash_point("relayer.lost.stored")
         self._noted = min(self._noted, number)
         for message in gone:
             self._queue.emit("message.dropped", message, block=message.block)
@@ -123,9 +125,11 @@ class Arrivals:
         if not found.things and found.until.number - self._noted < REMEMBER_BLOCKS:
             return
         messages = [self._message(each) for each in sent]
+        crash_point("relayer.sent.told")
         with self._queue.together():
             self._crossings.seen(self._queue.chain_id, sent, said)
             self._queue.found(messages, found.until)
+        crash_point("relayer.sent.stored")
         self._noted = found.until.number
 
     def _message(self, each: Passed) -> Message:
@@ -179,6 +183,7 @@ class L1Arrivals:
                         with self._store.together():
                             self._crossings.seen(self._chain_id, (), things)
                             self._store.scanned(self._chain_id, (), until)
+                        crash_point("relayer.l1.stored")
                         self._noted = until.number
                 case None:
                     return

@@ -10,6 +10,7 @@ from bridge.contracts.errors import ContractsError
 from bridge.l1.errors import NotDone, Unaffordable
 from bridge.relayer.errors import OutputWrong, RelayerError, StateGone
 from bridge.relayer.retrying import MAX_FAILURES, Retry
+from bridge.wire.clock import believed
 from bridge.wire.errors import WireError
 
 AGAIN_S = 30.0
@@ -45,9 +46,9 @@ async def attempt(work: Awaitable[Any], retry: Retry, manner: Manner) -> Retry:
     try:
         await work
     except (OutputWrong, StateGone, Unaffordable, WireError, ContractsError) as exc:
-        return replace(retry, not_before=time.time() + WAIT_S, reason=str(exc))
+        return replace(retry, not_before=believed(time.time()) + WAIT_S, reason=str(exc))
     except (NotDone, RelayerError) as exc:
-        return retry.failed(str(exc), time.time(), manner.luck(), manner.max_failures)
+        return retry.failed(str(exc), believed(time.time()), manner.luck(), manner.max_failures)
     return Retry()
 
 

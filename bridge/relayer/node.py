@@ -43,6 +43,7 @@ from bridge.relayer.strategies.telling import StrategyTeller
 from bridge.relayer.subjects import of_carried
 from bridge.relayer.withdrawals import Withdrawals
 from bridge.wire.configuration import read_configuration
+from bridge.wire.crash_points import arm_at_boot, crash_point
 from bridge.wire.journal import Journal
 from bridge.wire.jsonrpc import Client
 from bridge.wire.keccak import to_hex
@@ -120,10 +121,12 @@ async def run(config: Config) -> None:
         L1Error: a file is locked or damaged.
         sqlite3.Error: the disk doesn't take what has to be remembered.
     """
+    arm_at_boot(Path(config.data_dir))
     async with contextlib.AsyncExitStack() as stack:
         journal = stack.enter_context(Journal(Path(config.journal), config.name, "relayer"))
         store = stack.enter_context(contextlib.closing(Store(Path(config.data_dir) / "messages.sqlite")))
         reach = await _reached(config, stack)
+        crash_point("relayer.boot.opened")
         journal.emit("node.started")
         clock = L1Clock(reach.l1, config.poll_s, store.l1())
         manner = Manner(config.poll_s, config.relay_all, config.max_failures)

@@ -15,6 +15,8 @@ from bridge.relayer.messages.store import Crossing
 from bridge.relayer.store import Message, Store
 from bridge.relayer.strategies.keeper import Keeper
 from bridge.relayer.withdrawals import Withdrawals
+from bridge.wire.clock import CLOCK_METHODS
+from bridge.wire.crash_points import crash_order
 from bridge.wire.errors import INVALID_PARAMS, RESOURCE_NOT_FOUND, RpcError
 from bridge.wire.jsonrpc import dispatcher
 from bridge.wire.keccak import from_hex, to_hex
@@ -64,6 +66,8 @@ class RelayerRpc:
                 "rollnet_messages": self._messages,
                 "rollnet_message": self._message,
                 "rollnet_retry": self._retry,
+                "rollnet_crashAt": crash_order("relayer"),
+                **CLOCK_METHODS,
             }
         )
 

@@ -29,6 +29,8 @@ from bridge.relayer.queue import Queue
 from bridge.relayer.retrying import Retry
 from bridge.relayer.steps import Steps, proof_key
 from bridge.relayer.store import Checkpoint, Message
+from bridge.wire.clock import believed
+from bridge.wire.crash_points import crash_point
 from bridge.wire.stages import Stage
 
 _STAGES = {
@@ -113,7 +115,7 @@ class Withdrawals:
         if self._clock.reorganisations != self._looked[0]:
             self._queue.take_back_finalized()
             self._everything_at = 0.0
-        seen, now = (self._clock.reorganisations, self._clock.head), time.time()
+        seen, now = (self._clock.reorganisations, self._clock.head), believed(time.time())
         if seen == self._looked and not any(self._is_due(each, now) for each in self._queue.open.values()):
             return
         standing = await self._steps.portal.standing()
@@ -162,8 +164,10 @@ class Withdrawals:
         facts = await gather(self._steps.portal, standing, due, self.scanner.safe, self._clock.now)
         judged = [(message, *judge(message.block, facts[message.hash])) for message in due]
         advanced = [await self._advance(*each, facts[each[0].hash]) for each in judged]
+        crash_point("relayer.withdrawal.told")
         self._queue.keep(advanced, self._clock.head)
-        now = time.time()
+        crash_point("relayer.withdrawal.stored")
+        now = believed(time.time())
         for message, (_, _, step) in zip(advanced, judged, strict=True):
             if (
                 isinstance(step, Prove | Finalize)
@@ -181,7 +185,11 @@ class Withdrawals:
         ready_at = 0
         if isinstance(step, Wait) and not retry.dead:
             ready_at = step.until
-            later = time.time() + WAIT_S if not ready_at and state in (State.PROPOSED, State.PROVEN) else 0.0
+            later = (
+                believed(time.time()) + WAIT_S
+                if not ready_at and state in (State.PROPOSED, State.PROVEN)
+                else 0.0
+            )
             retry = replace(retry, reason=step.reason, not_before=max(retry.not_before, later))
         if state is State.FINALIZED:
             retry = Retry()
@@ -223,7 +231,9 @@ class Withdrawals:
         """Take one step and note how it went."""
         try:
             async with self._room:
+                crash_point("relayer.withdrawal.acting")
                 retry = await attempt(self._take(message, step), message.retry, self._manner)
+                crash_point("relayer.withdrawal.done")
         finally:
             self._queue.working.discard(message.hash)
         if retry.failures > message.retry.failures:

@@ -5,6 +5,7 @@ Between nodes a call either returns a result, raises :class:`RpcError` (the peer
 """
 
 import asyncio
+import traceback
 from collections.abc import Awaitable, Callable, Sequence
 from types import TracebackType
 from typing import Any, Self, TypeAlias
@@ -188,7 +189,8 @@ async def answer_one(request: Any, handler: Handler) -> dict[str, Any] | None:
     except Malformed as exc:
         reply = _error(identity, RpcError(INVALID_PARAMS, str(exc)))
     except Exception as exc:
-        log.exception("rpc.failed", method=request["method"])
+        # as text: pretty tracebacks with everybody's locals cost seconds of the event loop, and show keys
+        log.error("rpc.failed", method=request["method"], exception=traceback.format_exc())
         reply = _error(identity, RpcError(INTERNAL_ERROR, f"internal error: {type(exc).__name__}"))
     return reply if "id" in request else None
 

@@ -59,8 +59,10 @@ class L1Block:
 class L1Changes(Protocol):
     """Where L1 blocks come from (``bridge.l1.follower``)."""
 
-    finalized: int
-    """Number of the last finalized L1 block."""
+    @property
+    def finalized(self) -> int:
+        """Number of the last finalized L1 block."""
+        ...
 
     def changes(self) -> AsyncIterator[L1Block | Rewound]:
         """Blocks in order, and returns to earlier ones."""

@@ -1,25 +1,45 @@
 """A running node's own reading of L1: which of its blocks stand, and which others follow.
 
+::
+
+    L1 ─► Derivation ─► events of each L1 block, in order ─► Joint (which bundles take effect) ─► Chain.derive ─► heads
+
 The node has most blocks before L1 does, so nearly always this only confirms them. It adds blocks when the sequencer is gone (batches that
-this node never heard of, blocks that the end of a window forces), and it replaces blocks that L1 contradicts.
+this node never heard of, blocks that the end of a window forces), and it replaces blocks that L1 contradicts. Where it has to wait for
+the word of another rollup, everything after that waits too, and L1 is read on: it may take back what is waited for.
 
 A node that starts reads L1 from its beginning again. Until it has come as far as L1 was then, the safe and finalized heads of its last
 life stand: they went up to there, and they must not go back only because the node was restarted.
 """
 
+import asyncio
+import contextlib
+from collections import deque
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import structlog
 
 from bridge.wire.derivation import Derivation, DerivedSlot, Event, ForcedBlock
 from bridge.wire.errors import PeerUnreachable, RpcError
 from bridge.wire.jsonrpc import Client
-from bridge.wire.l1 import L1Changes, Rewound
-from bridge.wire.slot import Block, Payload, Slot, without
-from bridge.wire.wholeness import torn
+from bridge.wire.l1 import L1Block, L1Changes, Rewound
+from bridge.wire.slot import Payload
 from rollup_node.chain import Chain
+from rollup_node.derivation.joint import Joint, Place
+
+PATIENCE_S = 0.05
+"""Between two questions for a missing word, seconds."""
 
 log = structlog.get_logger()
+
+
+@dataclass(slots=True)
+class _Read:
+    """An L1 block that was read, with what follows from it and is not done yet."""
+
+    place: Place
+    events: deque[Event]
 
 
 class LiveDerivation:
@@ -29,6 +49,7 @@ class LiveDerivation:
         chain: this node's.
         chain_id: its chain id.
         derivation: the rules of its sequencing set, fresh.
+        joint: judges bundles together with the rollups that share them.
         follower: L1.
         on_change: run when derivation moved the chain's head.
     """
@@ -38,15 +59,22 @@ class LiveDerivation:
         chain: Chain,
         chain_id: int,
         derivation: Derivation,
+        joint: Joint,
         follower: L1Changes,
         on_change: Callable[[], None],
     ) -> None:
         self.derivation = derivation
-        self._chain, self._chain_id, self._follower, self._on_change = chain, chain_id, follower, on_change
+        self._chain, self._chain_id, self._joint = chain, chain_id, joint
+        self._follower, self._on_change = follower, on_change
         self.caught_up = False
         """Whether the chain's safe head is what this life has read on L1, not what an earlier one knew."""
         self._target: int | None = None
         """Number of L1's head when reading began; None while it is not known."""
+        self._waiting: deque[_Read] = deque()
+        self._done = -1
+        """Number of the last L1 block of which everything is done."""
+        self._unsettled = True
+        """Whether that moved since the heads were last set by it."""
 
     async def run(self, l1: Client) -> None:
         """Follow L1 for ever.
@@ -54,29 +82,69 @@ class LiveDerivation:
         Raises:
             EngineFailed: the engine must be restarted.
         """
-        async for change in self._follower.changes():
-            if isinstance(change, Rewound):
-                log.warning("l1.reorganised", head=change.number, was=self.derivation.l1_head)
-                self.derivation.rewind(change.number)
-                self._target = None  # L1 may be shorter than it was
-            else:
-                for event in self.derivation.add(change):
-                    await self._apply(event)
-            await self._settle(l1)
+        changes = self._follower.changes()
+        following = asyncio.ensure_future(anext(changes, None))
+        try:
+            while True:
+                await asyncio.wait({following}, timeout=PATIENCE_S if self._waiting else None)
+                told = following.done()
+                change = following.result() if told else None
+                if change is not None:
+                    self._take(change)
+                await self._advance()
+                if self._unsettled:
+                    await self._settle(l1)
+                if told and change is None:
+                    return  # only L1s of tests have an end
+                if told:
+                    following = asyncio.ensure_future(anext(changes, None))
+        finally:
+            following.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await following
 
-    async def _apply(self, event: Event) -> None:
+    def _take(self, change: L1Block | Rewound) -> None:
+        if isinstance(change, L1Block):
+            place = Place(change.info.number, change.info.hash)
+            self._waiting.append(_Read(place, deque(self.derivation.add(change))))
+            return
+        log.warning("l1.reorganised", head=change.number, was=self.derivation.l1_head)
+        self.derivation.rewind(change.number)
+        self._joint.rewind(change.number)
+        self._waiting = deque(read for read in self._waiting if read.place.number <= change.number)
+        self._done, self._unsettled = min(self._done, change.number), True
+        self._target = None  # L1 may be shorter than it was
+
+    async def _advance(self) -> None:
+        """Do what follows from L1, in order, as far as it is known."""
+        while self._waiting:
+            read = self._waiting[0]
+            while read.events:
+                if not await self._apply(read.place, read.events[0]):
+                    return
+                read.events.popleft()
+            self._waiting.popleft()
+            self._joint.passed(read.place)
+            self._done, self._unsettled = read.place.number, True
+
+    async def _apply(self, place: Place, event: Event) -> bool:
+        """Do what one event asks for; False if another rollup's word is missing."""
         if isinstance(event, ForcedBlock) and event.chain_id == self._chain_id:
             if await self._derive(event.number, event.payload):
                 log.warning("block.forced", number=event.number, l1_block=event.l1_block)
         elif isinstance(event, DerivedSlot):
             for block in event.slot.blocks:
                 if block.chain_id == self._chain_id:
-                    await self._derive(block.number, _whole(event.slot, block))
+                    dropped = await self._joint.dropped(place, event.slot, block)
+                    if dropped is None:
+                        return False
+                    await self._derive(block.number, block.payload, dropped)
+        return True
 
-    async def _derive(self, number: int, payload: Payload) -> bool:
+    async def _derive(self, number: int, payload: Payload, dropped: frozenset[str] = frozenset()) -> bool:
         """Tell the chain of a block; whether that moved its head."""
         before = self._chain.gate
-        await self._chain.derive(self._chain_id, number, payload)
+        await self._chain.derive(self._chain_id, number, payload, dropped)
         moved = self._chain.gate != before
         if moved:
             self._on_change()
@@ -87,26 +155,19 @@ class LiveDerivation:
         derivation, chain = self.derivation, self._chain
         if not self.caught_up and not await self._reached(l1):
             return
-        self.caught_up = True
-        if derivation.l1_head < 0:
+        self.caught_up, self._unsettled = True, False
+        if self._done < 0:
             chain.settle(0, 0)
             return
-        final = derivation.state_at(min(max(self._follower.finalized, 0), derivation.l1_head))
-        chain.settle(derivation.state.heads[self._chain_id].number, final.heads[self._chain_id].number)
+        final = derivation.state_at(min(max(self._follower.finalized, 0), self._done))
+        safe = derivation.state_at(self._done)
+        chain.settle(safe.heads[self._chain_id].number, final.heads[self._chain_id].number)
 
     async def _reached(self, l1: Client) -> bool:
-        """Whether L1 was read as far as it went when reading began."""
+        """Whether everything is done up to where L1 was when reading began."""
         if self._target is None:
             try:
                 self._target = int(await l1.call("eth_blockNumber"), 16)
             except (PeerUnreachable, RpcError):
                 return False
-        return self.derivation.l1_head >= self._target
-
-
-def _whole(slot: Slot, block: Block) -> Payload:
-    """The block's payload without the bundles that the slot tears."""
-    broken = torn(slot) if block.payload.bundles else {}
-    for bundle, reason in broken.items():
-        log.error("derivation.torn_bundle", bundle=bundle, reason=reason, slot=slot.number)
-    return without(block.payload, broken)
+        return self._done >= self._target

@@ -22,9 +22,9 @@ DEADLINE, SALT = 10**9, "0x" + "00" * 32
 """Of every bundle of the toy set."""
 
 
-def rules(window: int) -> Rules:
+def rules(window: int, chains: Sequence[int] = CHAINS) -> Rules:
     """Of the toy sequencing set."""
-    return Rules(tuple(Member(chain, portal(chain)) for chain in CHAINS), INBOX, BATCHER, window)
+    return Rules(tuple(Member(chain, portal(chain)) for chain in chains), INBOX, BATCHER, window)
 
 
 def portal(chain_id: int) -> str:
@@ -41,9 +41,10 @@ class ToyL1:
     down: bool = False
     _forks: int = 0
     _sent: int = 0
-    _told: list[str] = field(default_factory=list)
+    _reader: "ToyReader" = field(init=False)
 
     def __post_init__(self) -> None:
+        self.forget()
         self.mine()
 
     def mine(
@@ -70,22 +71,13 @@ class ToyL1:
         if number < 0:
             self.mine()
 
-    async def changes(self) -> AsyncIterator[L1Block | Rewound]:
-        """As a follower tells them, up to the head; a second iteration goes on."""
-        hashes = [block.info.hash for block in self.blocks]
-        common = 0
-        while common < min(len(hashes), len(self._told)) and hashes[common] == self._told[common]:
-            common += 1
-        if common < len(self._told):
-            del self._told[common:]
-            yield Rewound(common - 1)
-        for block in self.blocks[common:]:
-            self._told.append(block.info.hash)
-            yield block
+    def changes(self) -> AsyncIterator[L1Block | Rewound]:
+        """As its own follower tells them; see :meth:`ToyReader.changes`."""
+        return self._reader.changes()
 
     def forget(self) -> None:
         """A new follower begins at the first block."""
-        self._told = []
+        self._reader = ToyReader(self)
 
     async def call(self, method: str) -> Any:
         """As an L1 node answers."""
@@ -95,27 +87,54 @@ class ToyL1:
         return hex(len(self.blocks) - 1)
 
 
+class ToyReader:
+    """A follower of a toy L1."""
+
+    def __init__(self, l1: ToyL1) -> None:
+        self._l1 = l1
+        self._told: list[str] = []
+
+    @property
+    def finalized(self) -> int:
+        """Number of L1's finalized block."""
+        return self._l1.finalized
+
+    async def changes(self) -> AsyncIterator[L1Block | Rewound]:
+        """Blocks and returns to earlier ones, up to the head; a second iteration goes on."""
+        hashes = [block.info.hash for block in self._l1.blocks]
+        common = 0
+        while common < min(len(hashes), len(self._told)) and hashes[common] == self._told[common]:
+            common += 1
+        if common < len(self._told):
+            del self._told[common:]
+            yield Rewound(common - 1)
+        for block in self._l1.blocks[common:]:
+            self._told.append(block.info.hash)
+            yield block
+
+
 class ToySequencer:
     """Decides slots for the toy set and packs them; keeps to the rules unless it is told to forge.
 
     Args:
         l1: where it reads origins.
         window: sequencing window, L1 blocks.
+        chains: its rollups.
     """
 
-    def __init__(self, l1: ToyL1, window: int) -> None:
-        self.rules, self._l1 = rules(window), l1
-        self.blocks: dict[int, list[Block]] = {chain: [] for chain in CHAINS}
+    def __init__(self, l1: ToyL1, window: int, chains: Sequence[int] = CHAINS) -> None:
+        self.rules, self._l1, self._chains = rules(window, chains), l1, tuple(chains)
+        self.blocks: dict[int, list[Block]] = {chain: [] for chain in chains}
         """Every block that counts, forced ones included."""
         self.slots: list[Slot] = []
         """Decided, not published."""
-        self._engines = {chain: ToyEngine() for chain in CHAINS}
+        self._engines = {chain: ToyEngine() for chain in chains}
         self._state = SafeState({})
 
     async def restart(self) -> None:
         """From what L1 holds: everything after it is cancelled."""
         derivation, self.slots = Derivation(self.rules), []
-        self.blocks = {chain: [] for chain in CHAINS}
+        self.blocks = {chain: [] for chain in self._chains}
         for engine in self._engines.values():
             await engine.start()
         for block in self._l1.blocks:
@@ -132,16 +151,20 @@ class ToySequencer:
         transactions: Mapping[int, Sequence[str]],
         bundles: Mapping[int, Sequence[BundlePart]] | None = None,
         *,
+        order: Sequence[str] | None = None,
         advance: bool = True,
         forge: Callable[[Block], Block] = lambda block: block,
+        lie: Callable[[Slot], Slot] = lambda slot: slot,
     ) -> list[Block]:
         """Decide a slot.
 
         Args:
             transactions: by chain id; a rollup without an entry has no block.
             bundles: by chain id.
+            order: their global order; that in which the rollups by chain id have them by default.
             advance: whether blocks take the next L1 block as their origin, where there is one.
             forge: what is claimed of a block instead of the truth.
+            lie: what is published instead of the slot.
         """
         heads, origins = self._state.heads, {}
         for chain in transactions:
@@ -160,9 +183,9 @@ class ToySequencer:
             claimed.append(forge(await self._execute(chain, content)))
             head = ChainHead(len(self.blocks[chain]), content.origin, content.sequence, timestamp)
             heads = {**heads, chain: head}
-        names = dict.fromkeys(part.bundle for block in claimed for part in block.payload.bundles)
+        names = order or dict.fromkeys(part.bundle for block in claimed for part in block.payload.bundles)
         terms = tuple(BundleTerms(name, DEADLINE, SALT) for name in names)
-        slot = Slot(1, self._state.slots, self._state.slot, timestamp, tuple(claimed), (), {}, terms)
+        slot = lie(Slot(1, self._state.slots, self._state.slot, timestamp, tuple(claimed), (), {}, terms))
         self.slots.append(slot)
         self._state = replace(self._state, heads=heads, slots=self._state.slots + 1, slot=slot_hash(slot))
         return claimed

@@ -41,6 +41,29 @@ class Wire(Client):
         super().__init__(url)
         self.cuts: list[str] = []
         self.down = False
+        self.headless = 0
+        """How many more questions for the latest block are answered by null, as in the middle of a reorganisation."""
+
+    async def call(self, method: str, *params: Any, deadline: float | None = None) -> Any:
+        """One call."""
+        found = await super().call(method, *params, deadline=deadline)
+        return self._without_head(method, params, found)
+
+    async def batch(
+        self, calls: Sequence[tuple[str, Sequence[Any]]], deadline: float | None = None
+    ) -> list[Any]:
+        """Many calls."""
+        found = await super().batch(calls, deadline)
+        return [self._without_head(*call, answer) for call, answer in zip(calls, found, strict=True)]
+
+    def _without_head(self, method: str, params: Sequence[Any], answer: Any) -> Any:
+        if self.headless and (method, params[:1]) in (
+            ("eth_getBlockByNumber", ["latest"]),
+            ("eth_getBlockByNumber", ("latest",)),
+        ):
+            self.headless -= 1
+            return None
+        return answer
 
     async def _exchange(self, body: bytes, seconds: float) -> bytes:
         cut = self.cuts.pop(0) if self.cuts else ""
@@ -167,6 +190,18 @@ async def test_a_key_is_done_once_whoever_asks_and_however_often(ground: Ground)
         next_life = await account.send("the key", TALKER, b"what counts is the key")
     assert [receipts[0]] * 11 == [*receipts, again, finally_, next_life]
     assert [True] == await ground.outcomes()
+
+
+async def test_a_chain_without_a_head_for_a_moment_ends_nothing(ground: Ground) -> None:
+    """anvil answers null for its latest block in the middle of a reorganisation: who asked just then is told so, and the next look finds it."""
+    async with ground.life() as account:
+        ground.wire.headless = 3
+        await eventually(lambda: holds(not ground.wire.headless), 20, "upkeep meets it", every_s=0.001)
+        ground.wire.headless = 1
+        with contextlib.suppress(PeerUnreachable):  # the caller, or upkeep once more
+            await settle(ground, [asyncio.create_task(account.send("meets it", ONCE, word(2), gas=100_000))])
+        (receipt,) = await settle(ground, [asyncio.create_task(account.send("after", ONCE, word(3)))])
+    assert receipt.success
 
 
 async def test_what_would_revert_is_not_sent_and_the_reason_is_told(ground: Ground) -> None:

@@ -14,7 +14,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from bridge.wire.slot import Block, Payload
+from bridge.wire.slot import Block, Payload, payload_digest
 from bridge.wire.testing import Op
 from rollup_node import chain as chain_module
 from rollup_node.errors import Diverged, EngineFailed, NotNext, StaleTerm
@@ -139,7 +139,8 @@ class Authorities(RuleBasedStateMachine):
             error = None if block.payload == claim else NotNext
         else:
             block = Block(901, number, JUNK, JUNK, self._claim(number, kind))
-            here = number <= head and block.payload == self.chain[number - 1].claim
+            told = self.chain[number - 1] if number <= head else None
+            here = told is not None and block.payload == told.claim == told.block.payload
             if here and number < head:
                 error = None
             elif (here or number == head + 1) and known == "":
@@ -158,22 +159,26 @@ class Authorities(RuleBasedStateMachine):
         claim = self.chain[number - 1].claim if same else self._claim(number, kind)
         if number > head + 1:
             with pytest.raises(NotNext):
-                self.run(self.node.chain.derive(901, number, claim))
+                self.run(self.node.derive(number, claim))
             return
         replaced = number <= head and claim != self.chain[number - 1].claim
         may_fail = self._may_fail(number - 1)
+        known = ("L1", payload_digest(claim)) in self.node.store.dropped
         if replaced:
             self._cut(number - 1)
+        if self._fails(claim) and not known:
+            self.lines.append(self.chain)  # that its bundle takes no effect is noted first
         try:
-            assert replaced == self.run(self.node.chain.derive(901, number, claim))
+            assert replaced == self.run(self.node.derive(number, claim))
         except EngineFailed:
             assert replaced
             assert may_fail
             self._again()
-            assert not self.run(self.node.chain.derive(901, number, claim))
+            assert not self.run(self.node.derive(number, claim))
         if number == len(self.chain) + 1:
             self._extend(self._next(claim, derived=True), claim)
         self.safe = max(self.safe, number)
+        self.noted_safe, self.noted_finalized = self.safe, self.finalized
 
     @rule(data=st.data(), knows=st.booleans())
     def rewind(self, data: st.DataObject, knows: bool) -> None:

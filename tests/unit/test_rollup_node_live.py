@@ -16,6 +16,7 @@ from bridge.wire.keccak import to_hex
 from bridge.wire.l1 import L1Block, Rewound
 from bridge.wire.slot import Payload
 from bridge.wire.testing import signed
+from rollup_node.derivation.joint import Joint
 from rollup_node.derivation.live import LiveDerivation
 from rollup_node.derivation.testing import CHAINS, ToyL1, ToySequencer, derived, portal, rules
 from rollup_node.errors import EngineFailed, NotNext
@@ -66,7 +67,9 @@ class Setting:
         self.node = await Node(self.folder).begin()
         self.l1.forget()
         self.watched = Watched(self.l1, self.node)
-        self.live = LiveDerivation(self.node.chain, OWN, Derivation(rules(WINDOW)), self.watched, self._count)
+        joint = Joint(self.node.chain, OWN, {})
+        derivation = Derivation(rules(WINDOW))
+        self.live = LiveDerivation(self.node.chain, OWN, derivation, joint, self.watched, self._count)
         return self
 
     async def read(self) -> None:

@@ -7,10 +7,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bridge.wire.deposits import Deposit, encode_deposit
 from bridge.wire.bundle import decode_bundle
+from bridge.wire.deposits import Deposit, encode_deposit
 from bridge.wire.keccak import from_hex, keccak256, to_hex
-from bridge.wire.slot import Block, BundlePart
+from bridge.wire.slot import Block, BundlePart, Slot
+from bridge.wire.superbatch import decode_superbatch, encode_superbatch, superbatch_hash
 from bridge.wire.testing import Op, Program, run_virtual, signed
 from rollup_node.derivation.testing import CHAINS, DEADLINE, ToyL1, ToySequencer, portal, rules
 from rollup_node.derivation.verifier import Finding, Verified, Verifier, compare_outputs, compare_served
@@ -181,6 +182,110 @@ async def test_a_bundle_with_a_failing_leg_has_no_effect_anywhere(follower: Prog
     truth = await again.sequencer.slot({chain: [] for chain in CHAINS}, kept)
     assert [block.hash for block in truth] == [result.hashes[chain][7] for chain in CHAINS]
     assert [block.hash for block in claimed] != [block.hash for block in truth]
+
+
+def on(
+    chain: int, change: Callable[[tuple[BundlePart, ...]], tuple[BundlePart, ...]]
+) -> Callable[[Slot], Slot]:
+    """A slot with other bundles on one rollup."""
+
+    def lie(slot: Slot) -> Slot:
+        blocks = [
+            replace(block, payload=replace(block.payload, bundles=change(block.payload.bundles)))
+            if block.chain_id == chain
+            else block
+            for block in slot.blocks
+        ]
+        return replace(slot, blocks=tuple(blocks))
+
+    return lie
+
+
+def unbundled(slot: Slot) -> Slot:
+    """The second rollup's leg runs as a transaction of its own."""
+    blocks = [
+        replace(
+            block,
+            payload=replace(
+                block.payload,
+                transactions=tuple(raw for part in block.payload.bundles for raw in part.transactions),
+                bundles=(),
+            ),
+        )
+        if block.chain_id == SECOND
+        else block
+        for block in slot.blocks
+    ]
+    return replace(slot, blocks=tuple(blocks))
+
+
+TORN: dict[str, tuple[Callable[[Slot], Slot], str]] = {
+    "one rollup's part is left out": (on(SECOND, lambda _: ()), "those of bundle"),
+    "the first leg is left out": (on(FIRST, lambda _: ()), "leg 0 is missing"),
+    "it comes twice": (on(SECOND, lambda parts: parts + parts), "out of the slot's order"),
+    "a leg has another number": (
+        on(SECOND, lambda parts: (replace(parts[0], legs=(7,)),)),
+        "leg 1 is missing",
+    ),
+    "its deadline has passed": (
+        lambda slot: replace(slot, bundles=(replace(slot.bundles[0], max_timestamp=1),)),
+        "its deadline 1",
+    ),
+    "it has another name": (
+        lambda slot: replace(
+            on(FIRST, lambda parts: (replace(parts[0], bundle=WRONG),))(
+                on(SECOND, lambda parts: (replace(parts[0], bundle=WRONG),))(slot)
+            ),
+            bundles=(replace(slot.bundles[0], bundle=WRONG),),
+        ),
+        "those of bundle",
+    ),
+    "nobody says that it is there": (lambda slot: replace(slot, bundles=()), "does not have it"),
+    "its leg runs alone": (unbundled, "those of bundle"),
+}
+
+
+@pytest.mark.parametrize("lie", TORN)
+async def test_a_torn_bundle_is_named_and_takes_no_effect(lie: str) -> None:
+    """Whatever is done to it, as a bundle it changes nothing on any rollup; what else the slot holds counts, and slots go on."""
+    tear, reason = TORN[lie]
+    setting = await Setting().begin()
+    bundle = setting.bundle(((Op.ADD, 5, 1),), ((Op.ADD, 6, 1),))
+    plain = {chain: [setting.transaction(chain)] for chain in CHAINS}
+    await setting.sequencer.slot(plain, bundle, lie=tear)
+    setting.l1.mine(setting.sequencer.publish())
+    result = await setting.verify()
+    told = [finding for finding in result.findings if finding.what == "bundle"]
+    assert 1 == len(told)
+    assert reason in told[0].derived
+    assert "so the bundle has no effect" in told[0].derived
+    assert 7 == told[0].block
+
+    again = await Setting().begin()
+    alone = {SECOND: list(bundle[SECOND][0].transactions)} if tear is unbundled else {}
+    truth = await again.sequencer.slot({chain: alone.get(chain, plain[chain]) for chain in CHAINS})
+    assert [block.hash for block in truth] == [result.hashes[chain][7] for chain in CHAINS]
+
+
+async def test_replays_and_a_deposed_sequencer_change_nothing_and_are_named() -> None:
+    """An old superbatch again, the same number twice, a lower term after a higher one: ignored, each with its reason."""
+    setting = await Setting().begin()
+    before = (await setting.verify()).hashes
+    data = [batch.data for block in setting.l1.blocks for batch in block.batches]
+    last = decode_superbatch(data[-1])
+    fork = encode_superbatch(last.number, last.parent, last.term + 1, last.slots)
+    deposed = encode_superbatch(last.number + 1, superbatch_hash(data[-1]), last.term - 1, last.slots)
+    setting.l1.mine(data[0], fork, deposed)
+    result = await setting.verify()
+    assert before == result.hashes
+    assert ["does not follow", "does not follow", f"term {last.term - 1} is over"] == [
+        next(
+            reason
+            for reason in ("does not follow", f"term {last.term - 1} is over")
+            if reason in finding.derived
+        )
+        for finding in result.findings
+    ]
 
 
 @pytest.mark.parametrize("missing", [0, 1, 2])

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 
 from shared_sequencer import wal as module
 from shared_sequencer.errors import WalDamaged, WalFailed, WalLocked
+from shared_sequencer.node import recovered
 from shared_sequencer.wal import WriteAheadLog
 
 RECORDS: list[Any] = [
@@ -333,3 +334,19 @@ async def test_reading_again_waits_for_a_write_that_is_under_way(
         assert RECORDS == list(wal.records())
         await appending
     assert RECORDS == _read(path)
+
+
+async def test_a_log_that_makes_no_sense_stops_the_sequencer_and_lets_go(tmp_path: Path) -> None:
+    """Records that are whole but contradict each other are refused, and the log can be closed: the sequencer ends instead of hanging.
+
+    Found by simulation: reading holds the log's lock, and who had stopped reading half-way waited for it for ever.
+    """
+    path = tmp_path / "wal.log"
+    await _written(
+        path, [{"kind": "term", "term": 1}, {"kind": "of the future"}, {"kind": "term", "term": 2}]
+    )
+    wal = WriteAheadLog(path)
+    with pytest.raises(WalDamaged, match="of the future") as told:
+        recovered(wal)
+    await asyncio.wait_for(asyncio.to_thread(wal.close), 5)
+    assert told.traceback  # the frames that were reading are still there

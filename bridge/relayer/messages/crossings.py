@@ -36,6 +36,8 @@ from bridge.relayer.messages.store import Crossing
 from bridge.relayer.messages.telling import Teller
 from bridge.relayer.retrying import Retry
 from bridge.relayer.withdrawals import Withdrawals
+from bridge.wire.clock import believed
+from bridge.wire.crash_points import crash_point
 
 
 class Crossings:
@@ -106,7 +108,7 @@ class Crossings:
     async def _round(self, tasks: asyncio.TaskGroup) -> str:
         """Look at all that are due; gives the trouble that there was."""
         self._revive()
-        now = time.time()
+        now = believed(time.time())
         everything = (
             time.monotonic() >= self._everything_at or self._clock.reorganisations != self._reorganisations
         )
@@ -132,7 +134,9 @@ class Crossings:
             else:
                 judged.append((crossing, *judge(crossing.envelope.valid_until, facts)))
         advanced = [await self._advance(*each) for each in judged]
+        crash_point("relayer.message.told")
         self._queue.keep(advanced)
+        crash_point("relayer.message.stored")
         self._act_on(
             [(crossing, step) for crossing, (_, _, step) in zip(advanced, judged, strict=True)], tasks
         )
@@ -179,7 +183,7 @@ class Crossings:
     # -- steps
 
     def _act_on(self, steps: Sequence[tuple[Crossing, Step]], tasks: asyncio.TaskGroup) -> None:
-        now = time.time()
+        now = believed(time.time())
         for crossing, step in steps:
             if isinstance(step, Wait | Done) or crossing.retry.dead or crossing.retry.not_before > now:
                 continue
@@ -190,15 +194,17 @@ class Crossings:
         """Take one step and note how it went."""
         try:
             async with self._room:
+                crash_point("relayer.message.acting")
                 work = self._steps.take(crossing.envelope, step)
                 retry = await attempt(work, crossing.retry, self._manner)
+                crash_point("relayer.message.done")
         finally:
             self._queue.working.discard(crossing.hash)
         if retry.failures > crossing.retry.failures:
             self._teller.failed(crossing, retry)
         if not retry.failures and not retry.reason:
             # Should the chain not know of it yet, it is not asked as fast as it answers.
-            retry = replace(retry, not_before=time.time() + WAIT_S)
+            retry = replace(retry, not_before=believed(time.time()) + WAIT_S)
         current = self._queue.open.get(crossing.hash)
         if current is not None:
             self._queue.keep([replace(current, retry=retry)])

@@ -26,6 +26,8 @@ from bridge.relayer.strategies.queue import StrategyQueue
 from bridge.relayer.strategies.steps import StrategySteps, key_of
 from bridge.relayer.strategies.store import Kept
 from bridge.relayer.strategies.telling import StrategyTeller
+from bridge.wire.clock import believed
+from bridge.wire.crash_points import crash_point
 
 NEVER = 2**31
 """Failures in a row after which something is given up."""
@@ -103,6 +105,7 @@ class Keeper:
             told = await self._teller.tell(kept, facts)
             if told.complete and _is_over(facts):
                 self._queue.keep([replace(told.kept, finished=True)])
+                crash_point("relayer.strategy.ended")
             elif self._acts:
                 self._act_on(told.kept, facts, judge(facts.standing, facts.sides, self._clock.now), tasks)
 
@@ -110,7 +113,7 @@ class Keeper:
         due = {(kept.id, key_of(action)): action for action in actions}
         for key in [key for key in self._retries if key[0] == kept.id and key not in due]:
             del self._retries[key]  # somebody did it, or it isn't needed any more
-        now = time.time()
+        now = believed(time.time())
         for key, action in due.items():
             if key not in self._working and self._retries.get(key, Retry()).not_before <= now:
                 self._working.add(key)
@@ -121,17 +124,19 @@ class Keeper:
         before = self._retries.get(key, Retry())
         try:
             async with self._room:
+                crash_point("relayer.strategy.acting")
                 retry = await attempt(self._take(kept, facts, action), before, self._manner)
         finally:
             self._working.discard(key)
         if not retry.failures and not retry.reason:
             # Should the chain not know of it yet, it is not done as fast as it answers.
-            retry = replace(retry, not_before=time.time() + WAIT_S)
+            retry = replace(retry, not_before=believed(time.time()) + WAIT_S)
         self._retries[key] = retry
         self._gatherer.stale(kept.id)
 
     async def _take(self, kept: Kept, facts: Facts, action: Action) -> None:
         receipt = await self._steps.take(kept.id, facts.standing, action)
+        crash_point("relayer.strategy.done")
         if receipt.hash in self._pushed:
             return  # done before; the chain took it back, and the account does it again by itself
         self._pushed.add(receipt.hash)

@@ -6,6 +6,7 @@ from typing import Any
 
 from bridge.relayer.store import Checkpoint
 from bridge.relayer.strategies.store import Kept, StrategyStore
+from bridge.wire.crash_points import crash_point
 from bridge.wire.journal import Journal
 
 
@@ -51,6 +52,7 @@ class StrategyQueue:
             known = self._all.get(each.id)
             fresh.append(each if known is None else replace(known, block=each.block, finished=False))
         self._store.save(fresh, until or Checkpoint(-1, ""))
+        crash_point("relayer.strategy.found")
         self._all |= {each.id: each for each in fresh}
         self.read = until
 

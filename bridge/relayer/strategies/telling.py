@@ -23,6 +23,7 @@ from bridge.relayer.strategies.lifecycle import Decision, Lock
 from bridge.relayer.strategies.queue import StrategyQueue
 from bridge.relayer.strategies.reasons import Verdict, lateness, refusal, verdict
 from bridge.relayer.strategies.store import Kept
+from bridge.wire.crash_points import crash_point
 from bridge.wire.jsonrpc import Client
 from bridge.wire.stages import Stage
 
@@ -239,8 +240,10 @@ class StrategyTeller:
             leg = kept.chains.index(chain_id)
             attributes |= {"rollup": self._names.get(chain_id, str(chain_id)), "chain_id": chain_id}
         told = self._queue.emit(event, kept.id, *causes, leg=leg, **attributes)
+        crash_point("relayer.strategy.told")
         kept = replace(kept, told=MappingProxyType({**kept.told, key: told}))
         self._queue.keep([kept])
+        crash_point("relayer.strategy.kept")
         return kept
 
 

@@ -23,6 +23,7 @@ from typing import Any
 import structlog
 
 from bridge.contracts.addresses import SEQUENCER_FEE_VAULT
+from bridge.wire.crash_points import crash_point
 from bridge.wire.deposits import DEPOSIT_TYPE
 from bridge.wire.errors import Malformed, PeerUnreachable, RpcError
 from bridge.wire.jsonrpc import Client
@@ -114,7 +115,9 @@ class EvmEngine:
             ("evm_setNextBlockTimestamp", [block.timestamp]),
         ]
         calls = [*before, *handed_in.calls, ("evm_mine", [])]
+        crash_point("rollup.engine.mining")
         answers = await self._batch(calls)
+        crash_point("rollup.engine.mined")
         for place in (0, 1, -1):
             method, answer = calls[place][0], answers[place]
             if isinstance(answer, RpcError):
