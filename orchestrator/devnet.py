@@ -16,7 +16,7 @@ import contextlib
 import os
 import secrets
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,8 @@ from bridge.wire.jsonrpc import Client
 from orchestrator.chains import ChainHandle, ChainUnreachable, SequencerHandle, ServiceHandle
 from orchestrator.errors import RollnetError
 from orchestrator.execution import LIFETIME_S, Execution, chosen_mode
+from orchestrator.links.handle import CONTROL_ANSWER_S, LinksHandle
+from orchestrator.links.plan import links_token
 from orchestrator.node_handles import NodeHandle, Nodes
 from orchestrator.registry import find_devnet
 from orchestrator.rundir import RunDirectory
@@ -34,7 +36,7 @@ from orchestrator.runtimes.control import ControlClient
 from orchestrator.runtimes.startup import Progress
 from orchestrator.strategies.model import ExecutionMode, Strategy
 from orchestrator.strategies.result import StrategyResult
-from orchestrator.topology.names import L1, RELAYER, SEQUENCER
+from orchestrator.topology.names import L1, LINKS, RELAYER, SEQUENCER
 from orchestrator.topology.plan import SHARED_SEQUENCER, Account, Plan
 from orchestrator.topology.plan_json import plan_from_dict
 from orchestrator.topology.sequencing import sequencing_sets, sets_of
@@ -64,6 +66,12 @@ class Devnet:
     """This client's own journal."""
     ready_s: float
     """How long it took to come up, seconds."""
+    runtime: str = "process"
+    """Where its nodes run: ``process`` or ``docker``."""
+    runtime_why: str = ""
+    """Why there, for people."""
+    links: LinksHandle | None = None
+    """Faults on the links between nodes; None unless it was launched with ``chaos``."""
     _clients: Sequence[Client] = field(default=())
 
     @staticmethod
@@ -77,6 +85,7 @@ class Devnet:
         dedicated: bool = False,
         runtime: str | None = None,
         chaos: bool = False,
+        mutant: str = "",
     ) -> "AsyncIterator[Devnet]":
         """Launch a devnet and take it down at the end of the block.
 
@@ -86,8 +95,9 @@ class Devnet:
             state: the state home; ``$ROLLNET_HOME`` or its default.
             progress: told of each node's way up.
             dedicated: this process does nothing else, so ``rollnet down`` may end it by force.
-            runtime: ``process``, ``docker`` or ``auto``; what the topology says by default.
-            chaos: nodes may be told to crash at a point.
+            runtime: ``process``, ``docker`` or ``auto`` (see ``runtimes.choice``); what the topology says by default.
+            mutant: how nodes are broken on purpose (``bridge.wire.mutants``); needs ``chaos``.
+            chaos: nodes may be told to crash at a point, and there are :attr:`links` to break.
 
         Raises:
             InvalidTopology: with all problems of the file.
@@ -103,6 +113,7 @@ class Devnet:
             dedicated=dedicated,
             runtime=runtime,
             chaos=chaos,
+            mutant=mutant,
         ) as (net, _):
             yield net
 
@@ -125,7 +136,9 @@ class Devnet:
             **{node: found["http"] for node, found in described["endpoints"]["sequencers"].items()},
             **{rollup: found["http"] for rollup, found in described["endpoints"]["rollups"].items()},
         }
-        net = connect(entry.name, plan, run, control, urls.__getitem__, described["ready_s"])
+        links = described["endpoints"].get(LINKS, {}).get("http")
+        net = connect(entry.name, plan, run, control, urls.__getitem__, described["ready_s"], links=links)
+        net = replace(net, runtime=described["runtime"]["kind"], runtime_why=described["runtime"]["why"])
         try:
             yield net
         finally:
@@ -167,7 +180,7 @@ class Devnet:
 
     def node(self, name: str) -> NodeHandle:
         """A node by its name: ``l1``, ``sequencer``, ``relayer``, ``maker``, a rollup's, or ``<rollup>-sequencer``."""
-        return NodeHandle(name, self.nodes, self.journal)
+        return NodeHandle(name, self.nodes, self.journal, self.plan)
 
     async def bundle(self, digest: str) -> Mapping[str, Any] | None:
         """What became of a bundle or transaction; None if no sequencer ever acknowledged it.
@@ -248,11 +261,17 @@ class Devnet:
             "name": self.name,
             "run_dir": str(self.directory.path),
             "ready_s": round(self.ready_s, 3),
+            "runtime": {
+                "kind": self.runtime,
+                "why": self.runtime_why,
+                "limits_not_held": [limits.node for limits in self.plan.limits if self.runtime != "docker"],
+            },
             "endpoints": {
                 "l1": {"http": self.l1.http, "ws": self.l1.ws},
                 **({SEQUENCER: sequencers[SEQUENCER]} if SEQUENCER in sequencers else {}),
                 "sequencers": sequencers,
                 "relayer": {"http": self.relayer.http},
+                **({LINKS: {"http": self.links.http}} if self.links is not None else {}),
                 "rollups": {
                     name: {"chain_id": chain.chain_id, "http": chain.http, "ws": chain.ws}
                     for name, chain in self.rollups.items()
@@ -271,14 +290,24 @@ class Devnet:
 
 
 def connect(
-    name: str, plan: Plan, run: RunDirectory, nodes: Nodes, url: Callable[[str], str], ready_s: float
+    name: str,
+    plan: Plan,
+    run: RunDirectory,
+    nodes: Nodes,
+    url: Callable[[str], str],
+    ready_s: float,
+    *,
+    links: str | None = None,
 ) -> Devnet:
-    """A handle on a devnet whose nodes' addresses ``url`` knows by name."""
+    """A handle on a devnet whose nodes' addresses ``url`` knows by name; ``links`` is that of its link proxy, if it has one."""
     sequencers = [one.node for one in sequencing_sets(plan)]
     clients = {node: Client(url(node), timeout=WAIT_S) for node in sequencers}
     others = (L1, RELAYER, *(rollup.name for rollup in plan.rollups))
     clients |= {node: Client(url(node), timeout=ANSWER_S) for node in others}
+    if links is not None:
+        clients[LINKS] = Client(links, token=links_token(plan), timeout=CONTROL_ANSWER_S)
     client = f"client-{os.getpid()}-{secrets.token_hex(3)}"
+    journal = Journal(run.journal_of(client), client, "client")
     return Devnet(
         name=name,
         plan=plan,
@@ -291,7 +320,8 @@ def connect(
             r.name: ChainHandle(r.name, r.chain_id, clients[r.name].url, clients[r.name])
             for r in plan.rollups
         },
-        journal=Journal(run.journal_of(client), client, "client"),
+        journal=journal,
         ready_s=ready_s,
+        links=LinksHandle(links, clients[LINKS], journal) if links is not None else None,
         _clients=tuple(clients.values()),
     )

@@ -44,6 +44,8 @@ END_TO_END = "end_to_end"
 """Key of the whole latency beside the stages."""
 RETRY_S = 0.05
 """Between two questions to a sequencer that does not answer."""
+JOURNALS_S = 0.5
+"""Longest wait for journals to tell an end that was answered already, seconds: those of another machine are brought here."""
 
 
 class NotAcknowledged(RollnetError):  # noqa: N818 - states what happened
@@ -284,6 +286,10 @@ class Execution:
         return f"leg {reason['leg']} on {reason['rollup']}: {reason['message']}"
 
     async def _timing(self, digest: str) -> tuple[dict[str, float], tuple[dict[str, Any], ...]]:
-        """Latency by stage and the critical path, from the journals."""
-        found = await timing(self.run_dir, digest)
-        return dict(found.latency_ms), tuple(map(dict, found.critical_path))
+        """Latency by stage and the critical path, from the journals, once they tell the end."""
+        end = time.monotonic() + JOURNALS_S
+        while True:
+            found = await timing(self.run_dir, digest)
+            if END_TO_END in found.latency_ms or time.monotonic() >= end:
+                return dict(found.latency_ms), tuple(map(dict, found.critical_path))
+            await asyncio.sleep(RETRY_S)

@@ -14,25 +14,25 @@ from collections.abc import AsyncIterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import orjson
 
 from orchestrator.devnet import Devnet, connect
 from orchestrator.errors import RollnetError
-from orchestrator.market.genesis import build_geneses
+from orchestrator.genesis_files import write_genesis
 from orchestrator.node_handles import LocalNodes
-from orchestrator.nodes import genesis_path, node_specs
+from orchestrator.nodes import node_specs
 from orchestrator.registry import Control, DevnetEntry, Registry
-from orchestrator.rundir import RunDirectory, cache, home
-from orchestrator.runtimes.base import ExitListener, NodeState, NodeStatus, Runtime
-from orchestrator.runtimes.choice import choose
+from orchestrator.rundir import RunDirectory, home
+from orchestrator.runtimes.base import Capability, ExitListener, NodeState, NodeStatus, Runtime
+from orchestrator.runtimes.choice import Choice, choose
 from orchestrator.runtimes.control import ControlServer
 from orchestrator.runtimes.orphans import ProcessId
+from orchestrator.runtimes.ports import LOOPBACK
 from orchestrator.runtimes.startup import Progress, bring_up
-from orchestrator.settlement.deployments import FILE_NAME, deployments
-from orchestrator.settlement.l1 import build_l1_genesis
 from orchestrator.topology.load import load_topology
-from orchestrator.topology.names import L1
+from orchestrator.topology.names import LINKS
 from orchestrator.topology.plan import Plan
 from orchestrator.topology.plan_json import plan_to_dict
 from orchestrator.topology.resolve import make_plan
@@ -52,6 +52,7 @@ async def launch(
     on_exit: ExitListener | None = None,
     runtime: str | None = None,
     chaos: bool = False,
+    mutant: str = "",
 ) -> "AsyncIterator[tuple[Devnet, ControlServer]]":
     """As :meth:`Devnet.launch`, with the control server for callers that wait for ``rollnet down``."""
     began = time.monotonic()
@@ -60,42 +61,47 @@ async def launch(
     registry = Registry(state)
     registry.require_free(name or plan.name)
     tell = progress or _quiet
-    choice = await choose(
-        _asked(runtime or plan.runtime), lambda line: tell("image", line, time.monotonic() - began)
-    )
-    if choice.kind == "docker":
-        tell("runtime", f"{choice.kind}, {choice.why}", time.monotonic() - began)
-    specs = node_specs(plan, choice.anvil, chaos=chaos)
+    choice = await choose(runtime or plan.runtime, lambda line: tell("image", line, time.monotonic() - began))
+    tell("runtime", f"{choice.kind}, {choice.why}", time.monotonic() - began)
+    specs = node_specs(plan, choice.anvil, chaos=chaos, mutant=mutant)
     run = RunDirectory.create(state, plan.name, plan.seed)
     if not isinstance(topology, Plan):
         run.topology.write_bytes(Path(topology).read_bytes())
     run.plan.write_bytes(orjson.dumps(plan_to_dict(plan), option=orjson.OPT_INDENT_2))
     described: dict[str, Any] = {}
     running = choice.make(run, state, on_exit or _unheard)
+    if plan.limits and Capability.LIMITS not in running.capabilities:
+        tell("resources", "limits are not held: they are on Docker alone", time.monotonic() - began)
     # left in reverse: nodes end, then the name is free, then those who asked for `down` are answered
     async with contextlib.AsyncExitStack() as stack:
         control = await stack.enter_async_context(ControlServer(running, lambda: described))
-        entry = _entry(name or plan.name, run, control, choice.kind, dedicated=dedicated)
+        entry = _entry(name or plan.name, run, control, choice, dedicated=dedicated)
         registry.claim(entry)
-        stack.callback(registry.release, entry)
+        stack.callback(lambda: registry.release(entry) if running.gave_back else None)
         await stack.enter_async_context(running)
         await running.prepare(specs)
         registry.update(replace(entry, ports=_ports(running)))
-        await _write_genesis(plan, run)
+        await write_genesis(plan, run.path)
         await bring_up(running, specs, tell)
         net = connect(
-            entry.name, plan, run, LocalNodes(running), lambda node: running.endpoint(node, "http"), 0.0
+            entry.name,
+            plan,
+            run,
+            LocalNodes(running),
+            lambda node: running.endpoint(node, "http"),
+            0.0,
+            links=running.endpoint(LINKS, "http") if chaos else None,
         )
         stack.push_async_callback(net.close)
         await _all_rollups_up(net)
-        net = replace(net, ready_s=time.monotonic() - began)
+        net = replace(net, ready_s=time.monotonic() - began, runtime=choice.kind, runtime_why=choice.why)
         described.update(net.describe())
         run.devnet.write_bytes(orjson.dumps(described, option=orjson.OPT_INDENT_2))
         yield net, control
 
 
 def _entry(
-    name: str, run: RunDirectory, control: ControlServer, runtime: str, *, dedicated: bool
+    name: str, run: RunDirectory, control: ControlServer, choice: Choice, *, dedicated: bool
 ) -> DevnetEntry:
     owner = ProcessId.of(os.getpid())
     assert owner is not None, "this process runs"
@@ -106,25 +112,15 @@ def _entry(
         supervisor=owner,
         control=Control(control.port, control.token),
         dedicated=dedicated,
-        runtime=runtime,
+        runtime=choice.kind,
+        engine=choice.engine,
     )
 
 
 def _ports(runtime: Runtime) -> tuple[int, ...]:
-    urls = (url for status in runtime.status() for url in status.endpoints.values())
-    return tuple(int(url.rpartition(":")[2].rstrip("/")) for url in urls)
-
-
-async def _write_genesis(plan: Plan, run: RunDirectory) -> None:
-    """The genesis files that the nodes start from, and the names and addresses of what is in them."""
-    (run.path / "genesis").mkdir()
-    async with asyncio.TaskGroup() as group:
-        settlement = group.create_task(build_l1_genesis(plan, cache()))
-        rollups = group.create_task(build_geneses(plan, cache()))
-    for name, genesis in {L1: settlement.result(), **rollups.result()}.items():
-        (run.path / genesis_path(name)).write_bytes(orjson.dumps(genesis))
-    found = orjson.dumps(deployments(plan).to_json(), option=orjson.OPT_INDENT_2)
-    (run.path / FILE_NAME).write_bytes(found)
+    """Those of this host: an engine's may be on another."""
+    urls = (urlsplit(url) for status in runtime.status() for url in status.endpoints.values())
+    return tuple(url.port for url in urls if url.hostname == LOOPBACK and url.port is not None)
 
 
 async def _all_rollups_up(net: Devnet) -> None:
@@ -144,11 +140,6 @@ async def _all_rollups_up(net: Devnet) -> None:
             f"{waiting[0].name} does not have all its rollups in its slots after {SETTLE_SECONDS:g} s: {states}",
             f"see {net.directory.logs}",
         ) from exc
-
-
-def _asked(runtime: str) -> str:
-    """Processes where nothing was asked for."""
-    return "process" if runtime == "auto" else runtime
 
 
 def _unheard(status: NodeStatus) -> None:

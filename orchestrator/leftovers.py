@@ -3,7 +3,7 @@
 Docker is asked only about devnets that ran on it, or when everything is swept; without an engine there are no containers to see.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -22,7 +22,7 @@ class SweepReport:
     processes: tuple[str, ...] = ()
     """Processes that were ended, one line each."""
     containers: tuple[str, ...] = ()
-    """Containers and networks that were removed, one line each."""
+    """Containers, networks and volumes that were removed, one line each."""
     unswept: tuple[str, ...] = ()
     """What could not be swept, and why; a later sweep tries again."""
 
@@ -34,18 +34,18 @@ class SweepReport:
         """End these processes, and say so."""
         return replace(self, processes=(*self.processes, *map(str, end_marked(ours))))
 
-    def with_containers_of(self, name: str, run_id: str) -> "SweepReport":
-        """Remove a run's containers and networks, and say so, or say why not."""
+    def with_containers_of(self, name: str, run_id: str, engine: Mapping[str, str]) -> "SweepReport":
+        """Remove a run's containers, networks and volumes on the engine that it was on, and say so, or say why not."""
         from orchestrator.runtimes.docker.errors import EngineError  # noqa: PLC0415 - the SDK is slow to import
         from orchestrator.runtimes.docker.sweep import sweep_run  # noqa: PLC0415 - as above
 
         try:
-            return replace(self, containers=(*self.containers, *sweep_run(run_id)))
+            return replace(self, containers=(*self.containers, *sweep_run(run_id, engine)))
         except EngineError as exc:
             return replace(self, unswept=(*self.unswept, f"containers of {name}: {exc.message}"))
 
     def with_orphaned_containers(self, home: Path) -> "SweepReport":
-        """Remove containers and networks of dead runs of a state home that nothing else tells of."""
+        """Remove containers, networks and volumes of dead runs of a state home that nothing else tells of."""
         from orchestrator.runtimes.docker.errors import EngineError, EngineUnreachableError  # noqa: PLC0415 - as above
         from orchestrator.runtimes.docker.sweep import sweep_orphans  # noqa: PLC0415 - as above
 
@@ -57,10 +57,22 @@ class SweepReport:
             return replace(self, unswept=(*self.unswept, f"containers: {exc.message}"))
 
 
-def left_behind(run_id: str, ports: Iterable[int] = (), *, on_docker: bool = False) -> list[str]:
-    """What is still there of a run that should be gone: marked processes, listening ports, containers and networks, one line each.
+def left_behind(
+    run_id: str,
+    ports: Iterable[int] = (),
+    *,
+    on_docker: bool = False,
+    engine: Mapping[str, str] | None = None,
+) -> list[str]:
+    """What is still there of a run that should be gone: marked processes, listening ports, containers and the like, one line each.
 
     Ask right after closing; later another program may have been given one of the ports.
+
+    Args:
+        run_id: of the run.
+        ports: of its nodes on this host.
+        on_docker: whether an engine is to be asked.
+        engine: environment that leads to it, see ``docker.address``.
     """
     found = [str(process) for process in marked_processes() if process.run_id == run_id]
     found += [f"port {port} is listened on" for port in sorted(listening(ports))]
@@ -69,7 +81,7 @@ def left_behind(run_id: str, ports: Iterable[int] = (), *, on_docker: bool = Fal
         from orchestrator.runtimes.docker.sweep import left_of  # noqa: PLC0415 - as above
 
         try:
-            found += left_of(run_id)
+            found += left_of(run_id, engine)
         except EngineError as exc:
             found.append(f"perhaps containers: {exc.message}")
     return found

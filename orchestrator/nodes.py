@@ -19,7 +19,9 @@ from typing import Any
 import orjson
 
 from bridge.wire.configuration import CHAOS_VARIABLE, VARIABLE
-from orchestrator.runtimes.base import HttpRequest, JsonRpcRequest, NodeSpec
+from bridge.wire.mutants import MUTANT_VARIABLE
+from orchestrator.links.plan import links_token, through_links
+from orchestrator.runtimes.base import HttpRequest, JsonRpcRequest, Limits, NodeSpec
 from orchestrator.settlement.deployments import (
     Deployments,
     batcher_of,
@@ -38,17 +40,21 @@ POLLS_A_BLOCK = 5
 """Looks at L1 in one of its block times: what a node adds to the time that L1 takes."""
 
 
-def node_specs(plan: Plan, anvil: str, *, chaos: bool = False) -> tuple[NodeSpec, ...]:
+def node_specs(plan: Plan, anvil: str, *, chaos: bool = False, mutant: str = "") -> tuple[NodeSpec, ...]:
     """Every node of a devnet.
 
     Args:
         plan: the devnet.
         anvil: path of the engine's binary, as nodes see it.
-        chaos: nodes may be told to crash at a point.
+        chaos: nodes may be told to crash at a point, and call each other through the link proxy.
+        mutant: how nodes are broken on purpose (``bridge.wire.mutants``); needs ``chaos``.
     """
-    specs = _all_nodes(plan, anvil)
+    limits = {one.node: Limits(one.memory_bytes, one.cpus, one.pids) for one in plan.limits}
+    specs = tuple(replace(spec, limits=limits.get(spec.name, Limits())) for spec in _all_nodes(plan, anvil))
     if chaos:
-        specs = tuple(replace(spec, env={**spec.env, CHAOS_VARIABLE: "1"}) for spec in specs)
+        orders = {CHAOS_VARIABLE: "1", **({MUTANT_VARIABLE: mutant} if mutant else {})}
+        specs = tuple(replace(spec, env={**spec.env, **orders}) for spec in specs)
+        specs = through_links(specs, links_token(plan))
     return specs
 
 
@@ -109,7 +115,7 @@ def _sequencer(plan: Plan, sequenced: SequencingSet, where: Deployments) -> Node
                     "gas_limit": rollup.block_gas_limit,
                     "block_time_s": rollup.block_time_s,
                     "control_url": "${url:" + rollup.name + ":control}",
-                    "token": _token(plan, rollup),
+                    "token": control_token(plan, rollup),
                     "portal": where.rollups[rollup.name].portal,
                 }
                 for rollup in sequenced.rollups
@@ -139,11 +145,16 @@ def _rollup(
             "rpc_port": "${port:http}",
             "control_port": "${port:control}",
             "engine_port": "${port:engine}",
-            "token": _token(plan, rollup),
+            "token": control_token(plan, rollup),
             "sequencer_url": "${url:" + sequenced.node + ":http}",
             **_l1_access(plan),
             "members": [
-                {"chain_id": member.chain_id, "portal": where.rollups[member.name].portal}
+                {
+                    "chain_id": member.chain_id,
+                    "portal": where.rollups[member.name].portal,
+                    "control_url": "${url:" + member.name + ":control}",
+                    "token": control_token(plan, member),
+                }
                 for member in sequenced.rollups
             ],
             "batch_inbox": contracts.batch_inbox,
@@ -260,7 +271,7 @@ def _is_ready(body: bytes) -> bool:
     return bool(orjson.loads(body)["ready"])
 
 
-def _token(plan: Plan, rollup: RollupPlan) -> str:
+def control_token(plan: Plan, rollup: RollupPlan) -> str:
     """Bearer token of a rollup's control listener: keeps strangers and web pages out, and is the same after a restart."""
     secret = f"{plan.roles[0].private_key}/{plan.name}/{rollup.name}/control"
     return hashlib.sha256(secret.encode()).hexdigest()[:32]

@@ -7,8 +7,8 @@
         result = await devnet.run(presets.build("vertical", devnet.plan.market))
         assert result.outcome == "committed"
 
-Needs pytest-asyncio. Each devnet has a state home of its own, so tests run side by side; when a test fails, its run
-directory is kept and named in the test's report.
+Needs pytest-asyncio. Nodes are processes, unless the topology or ``$ROLLNET_RUNTIME`` asks for Docker. Each devnet has a
+state home of its own, so tests run side by side; when a test fails, its run directory is kept and named in the test's report.
 """
 
 import shutil
@@ -19,6 +19,8 @@ import pytest
 import pytest_asyncio
 
 from orchestrator.devnet import Devnet
+from orchestrator.runtimes.choice import processes_unless_said
+from orchestrator.topology.load import load_topology
 
 DEFAULT_TOPOLOGY = "topologies/pair.yaml"
 _REPORTS = pytest.StashKey[dict[str, pytest.TestReport]]()
@@ -57,5 +59,6 @@ async def devnet(request: pytest.FixtureRequest, devnet_home: Path) -> AsyncIter
     topology = Path(marker.args[0] if marker else DEFAULT_TOPOLOGY)
     if not topology.is_absolute():
         topology = request.config.rootpath / topology
-    async with Devnet.launch(topology, state=devnet_home) as net:
+    runtime = processes_unless_said(load_topology(topology).runtime)
+    async with Devnet.launch(topology, state=devnet_home, runtime=runtime) as net:
         yield net

@@ -15,7 +15,7 @@ import os
 import re
 import secrets
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Self
@@ -56,6 +56,8 @@ class DevnetEntry:
     """The supervisor exists for this devnet alone (``rollnet up``), so ``down`` may end it by force; not so a test process."""
     runtime: str = "process"
     """What runs its nodes: ``process`` or ``docker``."""
+    engine: Mapping[str, str] = field(default_factory=dict)
+    """Environment that leads to the Docker engine that it is on, whatever is chosen by the time that it is swept."""
     created: float = field(default_factory=time.time)
     """Unix time, seconds."""
 
@@ -122,7 +124,7 @@ class Registry:
                     raise _taken(holder)
                 end_marked(lambda process: process.run_id == holder.run_id)
                 if holder.runtime == "docker":
-                    SweepReport().with_containers_of(holder.name, holder.run_id)
+                    self._swept_or_kept(holder)
             path.unlink(missing_ok=True)
             fresh = self._written(entry)
             try:
@@ -188,6 +190,12 @@ class Registry:
                 report = report.with_processes(self._is_orphan).with_orphaned_containers(self._home)
         return report
 
+    def _swept_or_kept(self, dead: DevnetEntry) -> None:
+        """Remove a dead devnet's containers; where its engine does not answer, keep the entry under a name that nobody else has."""
+        if SweepReport().with_containers_of(dead.name, dead.run_id, dead.engine).unswept:
+            kept = replace(dead, name=f"{dead.name}-{dead.run_id.rpartition('-')[2]}")
+            self._written(kept).replace(self._path(kept.name))
+
     def _sweep_entry(self, path: Path, report: SweepReport) -> SweepReport:
         try:
             entry = DevnetEntry.from_json(path.read_bytes())
@@ -199,7 +207,7 @@ class Registry:
         report = report.with_processes(lambda process: process.run_id == entry.run_id)
         if entry.runtime == "docker":
             unswept = report.unswept
-            report = report.with_containers_of(entry.name, entry.run_id)
+            report = report.with_containers_of(entry.name, entry.run_id, entry.engine)
             if report.unswept != unswept:
                 return report  # the entry stays: it alone tells a later sweep
         path.unlink()

@@ -24,6 +24,7 @@ from orchestrator.chains import ChainReads
 from orchestrator.devnet import Devnet
 from orchestrator.errors import RollnetError
 from orchestrator.report import write_report
+from orchestrator.runtimes.choice import processes_unless_said
 from orchestrator.strategies import presets
 from orchestrator.strategies.model import Strategy
 from orchestrator.strategies.resolve import ResolvedStrategy, resolve
@@ -220,17 +221,26 @@ def require_fit(plan: Plan) -> None:
         raise UnfitTopology(f"the run trades options, and {plan.name} has no market", hint)
 
 
-async def main_job(topology: Path, tell: Tell, *, state: Path | None = None) -> Verdict:
+async def main_job(
+    topology: Path, tell: Tell, *, state: Path | None = None, runtime: str | None = None
+) -> Verdict:
     """The whole run, from a topology file to a verdict; nothing is left running.
+
+    Args:
+        topology: a file.
+        tell: told what is done, a line at a time.
+        state: the state home.
+        runtime: where nodes run; processes by default, unless the topology or the environment says otherwise.
 
     Raises:
         InvalidTopology: the file is wrong.
         UnfitTopology: the run needs what the devnet would not have.
         RollnetError: a stage could not be done.
     """
-    require_fit(make_plan(load_topology(topology)))
+    plan = make_plan(load_topology(topology))
+    require_fit(plan)
     began = time.monotonic()
-    async with _launched(topology, tell, state) as net:
+    async with _launched(topology, tell, state, runtime or processes_unless_said(plan.runtime)) as net:
         run = Run(net, tell, net.plan.seed)
         committed = await run.commit()
         aborted = await run.abort()
@@ -246,12 +256,12 @@ async def main_job(topology: Path, tell: Tell, *, state: Path | None = None) -> 
 
 
 @contextlib.asynccontextmanager
-async def _launched(topology: Path, tell: Tell, state: Path | None) -> AsyncIterator[Devnet]:
+async def _launched(topology: Path, tell: Tell, state: Path | None, runtime: str) -> AsyncIterator[Devnet]:
     def progress(node: str, what: Any, seconds: float) -> None:
         if what == "ready":
             tell(f"  {node} ready after {seconds:.2f} s")
 
-    async with Devnet.launch(topology, state=state, progress=progress) as net:
+    async with Devnet.launch(topology, state=state, progress=progress, runtime=runtime) as net:
         tell(f"{net.name}: l1, sequencer, {', '.join(net.rollups)} ready in {net.ready_s:.2f} s")
         yield net
 

@@ -22,11 +22,14 @@ from bridge.wire.signing import UnsignedTransaction, sign_transaction
 from orchestrator.chains import ChainHandle
 from orchestrator.cli.testing import Rollnet, Said, said
 from orchestrator.devnet import Devnet
+from orchestrator.runtimes.choice import VARIABLE
 from orchestrator.runtimes.docker.testing import image_or_skip
 from orchestrator.runtimes.orphans import marked_processes
 from orchestrator.topology.plan import Account
 from orchestrator.waiting import eventually
 
+# Tests of containers ask for them; all others are of processes, whatever engine this machine has.
+os.environ[VARIABLE] = "process"
 # Real nodes and a shared machine make single examples slow for reasons that no test is about.
 settings.register_profile("rollnet", deadline=None)
 settings.load_profile("rollnet")
@@ -82,8 +85,10 @@ def launched(module_home: Path) -> Callable[..., AbstractAsyncContextManager[Dev
     """Launches a devnet for a module's own fixture; whatever happens, no process of it outlives the block."""
 
     @asynccontextmanager
-    async def launch(topology: Path, name: str | None = None) -> AsyncIterator[Devnet]:
-        async with Devnet.launch(topology, name=name, state=module_home) as net:
+    async def launch(
+        topology: Path, name: str | None = None, *, chaos: bool = False
+    ) -> AsyncIterator[Devnet]:
+        async with Devnet.launch(topology, name=name, state=module_home, chaos=chaos) as net:
             print(f"seed {net.plan.seed}, run directory {net.directory.path}")  # noqa: T201 - as above
             yield net
 

@@ -9,6 +9,19 @@
 Exit codes: 0 done; 1 it failed, or a strategy was aborted; 2 the input is wrong, or a strategy's end is unknown; 130 interrupted.
 """
 
-from orchestrator.cli.app import main
+import sys
 
-__all__ = ["main"]
+from orchestrator.cli.interrupts import importing
+
+INTERRUPTED = 130
+"""Exit code of a command that was ended by Ctrl-C."""
+
+
+def main() -> None:
+    """Entry point of ``rollnet``: nothing heavy is imported before Ctrl-C is in good hands."""
+    try:
+        with importing():
+            from orchestrator.cli.app import app  # noqa: PLC0415 - see above
+    except KeyboardInterrupt:
+        sys.exit(INTERRUPTED)
+    app()

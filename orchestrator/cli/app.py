@@ -23,14 +23,18 @@ COMMANDS = {
     "trace": "traces",
     "report": "traces",
     "verify": "verify",
+    "check": "check",
     "demo": "demo",
     "compare": "compare",
 }
 """Command to module of this package."""
 GROUPS = {
     "node": "nodes",
+    "fault": "faults",
+    "chaos": "chaos",
     "topology": "topologies",
     "image": "images",
+    "export": "export",
     "strategy": "strategies",
     "message": "messages",
 }
@@ -57,11 +61,15 @@ class LazyCommands(TyperGroup):
             "trace",
             "report",
             "verify",
+            "check",
             "node",
+            "fault",
+            "chaos",
             "logs",
             "down",
             "gc",
             "image",
+            "export",
             "topology",
         ]
 
@@ -106,8 +114,3 @@ def root(
 
     Example: rollnet up topologies/pair.yaml --detach, then rollnet strategy run vertical, then rollnet down pair
     """  # noqa: D205 - the help text is one paragraph
-
-
-def main() -> None:
-    """Entry point of ``rollnet``."""
-    app()

@@ -1,7 +1,7 @@
 """``demo``: the main job from launch to verdict, for people who want to see it once."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -17,6 +17,10 @@ def demo(
     topology: Annotated[
         Path, typer.Argument(help="A topology with a market and several EVM rollups.")
     ] = Path("topologies/condor-quad.yaml"),
+    runtime: Annotated[
+        Literal["process", "docker", "auto"] | None,
+        typer.Option(help="Where nodes run; processes by default, unless the topology says otherwise."),
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Launch, commit a strategy, abort one, kill the sequencer under load, verify, report, take down.
@@ -26,7 +30,8 @@ def demo(
     Example: rollnet demo topologies/condor-quad.yaml
     """
     with command(as_json=as_json):
-        verdict = run(main_job(topology, lambda line: (err if as_json else out).print(line, markup=False)))
+        told = err if as_json else out
+        verdict = run(main_job(topology, lambda line: told.print(line, markup=False), runtime=runtime))
         report, _ = write_report(verdict.report.parent)
         summary = {
             "valid": not verdict.violations,

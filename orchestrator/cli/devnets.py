@@ -105,7 +105,7 @@ def down(
 
 @app.command()
 def gc(as_json: JsonOption = False) -> None:
-    """Sweep what crashed devnets left: processes, containers, networks and registrations. Never touches a living devnet.
+    """Sweep what crashed devnets left: processes, containers, networks, volumes and registrations. Never touches a living devnet.
 
     Example: rollnet gc
     """
@@ -150,7 +150,7 @@ def find_devnet_or_dead(name: str) -> Any:
 
 
 def _ready(described: dict[str, Any]) -> dict[str, Any]:
-    return {key: described[key] for key in ("ready_s", "endpoints") if key in described}
+    return {key: described[key] for key in ("ready_s", "runtime", "endpoints") if key in described}
 
 
 def _node_json(node: NodeStatus) -> dict[str, Any]:
@@ -159,6 +159,7 @@ def _node_json(node: NodeStatus) -> dict[str, Any]:
         "role": node.role,
         "state": node.state.value,
         "pid": node.pid,
+        "container": node.container,
         "boot": node.boot,
         "expected": node.expected,
         "endpoints": dict(node.endpoints),
@@ -167,13 +168,15 @@ def _node_json(node: NodeStatus) -> dict[str, Any]:
 
 
 def _print_status(devnet: dict[str, Any]) -> None:
-    table = Table(
-        "node", "role", "state", "boot", "pid", "http", title=f"{devnet['name']}: {devnet['state']}"
-    )
+    runtime = devnet.get("runtime")
+    where = f" on {runtime['kind']} ({runtime['why']})" if runtime else ""
+    title = f"{devnet['name']}: {devnet['state']}{where}"
+    process = "container" if any(node["container"] for node in devnet["nodes"]) else "pid"
+    table = Table("node", "role", "state", "boot", process, "http", title=title)
     for node in devnet["nodes"]:
         state = node["state"] if node["expected"] else f"{node['state']} (unexpected)"
-        boot, pid = str(node["boot"]), str(node["pid"] or "")
-        table.add_row(node["name"], node["role"], state, boot, pid, node["endpoints"].get("http", ""))
+        boot, process = str(node["boot"]), node["container"] or str(node["pid"] or "")
+        table.add_row(node["name"], node["role"], state, boot, process, node["endpoints"].get("http", ""))
     out.print(table)
     for node in devnet["nodes"]:
         for line in node["last_lines"]:

@@ -10,6 +10,7 @@ from orchestrator.cli.output import (
     NetOption,
     command,
     command_group,
+    err,
     out,
     run,
     say_json,
@@ -40,10 +41,13 @@ def _command(operation: str, node: str, net: str | None, *, as_json: bool) -> No
                     "state": status.state.value,
                     "boot": status.boot,
                     "pid": status.pid,
+                    "container": status.container,
                 }
             )
         else:
             out.print(f"{node}: {status.state.value} (boot {status.boot})")
+            if status.confirmed is None:
+                err.print(f"it did not bite: nobody else has seen the {operation} of {node}", markup=False)
 
 
 @app.command()

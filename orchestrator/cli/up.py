@@ -192,6 +192,8 @@ def _print_devnet(described: dict[str, Any]) -> None:
     table.add_row("relayer", "", endpoints["relayer"]["http"], "")
     out.print(table)
     first = described["accounts"][0]
+    runtime = described["runtime"]
+    out.print(f"runtime {runtime['kind']}, {runtime['why']}", markup=False)
     out.print(f"{len(described['accounts'])} funded accounts; the first is {first['address']}")
     out.print(f"key {first['private_key']}")
     out.print(f"run directory {described['run_dir']}")

@@ -68,7 +68,7 @@ async def _verify(folder: Path) -> Verification:
     _end_in_order()
     try:
         for attempt in range(1, ATTEMPTS + 1):
-            sources = live_sources(folder) if _runs(folder) else stored_sources(folder)
+            sources = live_sources(folder) if lives_in(folder) else stored_sources(folder)
             try:
                 async with sources as given:
                     return await verify(given, _progress)
@@ -95,7 +95,7 @@ def _end_in_order() -> None:
         loop.add_signal_handler(number, end)
 
 
-def _runs(folder: Path) -> bool:
+def lives_in(folder: Path) -> bool:
     """Whether a devnet lives in a run directory."""
     living = (entry for entry in Registry(home()).entries() if entry.alive())
     return any(Path(entry.run_dir).resolve() == folder.resolve() for entry in living)

@@ -22,6 +22,7 @@ from orchestrator.comparison.work import Done, Work, over_the_bridge, under_one_
 from orchestrator.devnet import Devnet
 from orchestrator.errors import RollnetError
 from orchestrator.report.write import describe_host
+from orchestrator.runtimes.choice import processes_unless_said
 from orchestrator.strategies.bridge_terms import waits
 from orchestrator.strategies.model import Strategy
 from orchestrator.strategies.resolve import place
@@ -155,7 +156,9 @@ async def _done(plan: Plan, work: Work, tell: Tell, state: Path | None) -> tuple
     name = f"compare-{mode}-{secrets.token_hex(4)}"
     up = False
     try:
-        async with Devnet.launch(plan, name=name, state=state) as net:
+        async with Devnet.launch(
+            plan, name=name, state=state, runtime=processes_unless_said(plan.runtime)
+        ) as net:
             up = True
             tell(f"{mode}: ready after {net.ready_s:.1f} s")
             do = under_one_sequencer if mode == SHARED_SEQUENCER else over_the_bridge

@@ -25,6 +25,7 @@ from types import MappingProxyType
 from typing import Any, Protocol
 
 from orchestrator.runtimes.errors import UnsupportedError
+from orchestrator.runtimes.faults import Bite, Fault, Healing
 
 
 class Capability(StrEnum):
@@ -39,7 +40,15 @@ class Capability(StrEnum):
     STABLE_ENDPOINTS = "stable-endpoints"
     """``endpoint`` keeps its answer over restarts."""
     EXEC = "exec"
-    NETWORK_FAULTS = "network-faults"
+    LIMITS = "limits"
+    """Holds each node to its limits of memory, processor time and processes."""
+    UNPLUG = "unplug"  # this and those below are kinds of faults, see ``runtimes.faults``
+    BLACKHOLE = "blackhole"
+    RESET = "reset"
+    THROTTLE = "throttle"
+    PACKET_LOSS = "packet-loss"
+    OUT_OF_MEMORY = "out-of-memory"
+    DISK_FULL = "disk-full"
 
 
 class NodeState(StrEnum):
@@ -96,6 +105,21 @@ class HttpRequest:
 
 
 @dataclass(frozen=True, slots=True)
+class Limits:
+    """What a node may use of its machine at most; ``None`` is no limit. Runtimes without :attr:`Capability.LIMITS` don't hold them."""
+
+    memory_bytes: int | None = None
+    """Without swap; beyond it the kernel kills the node."""
+    cpus: float | None = None
+    """Processor seconds per second."""
+    pids: int | None = None
+    """Processes and threads at once."""
+
+    def __bool__(self) -> bool:
+        return any(limit is not None for limit in (self.memory_bytes, self.cpus, self.pids))
+
+
+@dataclass(frozen=True, slots=True)
 class NodeSpec:
     """One node, as every runtime needs to know it."""
 
@@ -108,7 +132,7 @@ class NodeSpec:
     ports: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     """Endpoint name to URL scheme, such as ``{"http": "http"}``."""
     private_ports: frozenset[str] = frozenset()
-    """Endpoints that the node keeps to itself; a runtime need not let anybody else reach them."""
+    """Endpoints for the node itself, or for other nodes; a runtime need not let anybody outside of the devnet reach them."""
     env: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     """Added to the environment, with placeholders."""
     depends_on: tuple[str, ...] = ()
@@ -121,6 +145,7 @@ class NodeSpec:
     """Time between a polite stop and a forced one, seconds."""
     log_cap_bytes: int = 16 * 1024 * 1024
     """Most bytes of log kept, the newest; at least 4096."""
+    limits: Limits = Limits()
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +161,8 @@ class NodeStatus:
     """Unix time of the last change of state, seconds."""
     pid: int | None = None
     """Process id on this host, for debuggers; ``None`` when not running or when the runtime has none."""
+    container: str | None = None
+    """Name of its container, for ``docker`` commands; ``None`` where it is none."""
     exit_code: int | None = None
     """Of the last life, when it ended by itself."""
     signal: str | None = None
@@ -146,6 +173,8 @@ class NodeStatus:
     """Endpoint name to address from this host, as of now."""
     last_lines: tuple[str, ...] = ()
     """The end of the log, for a node that ended unexpectedly."""
+    confirmed: str | None = None
+    """Who else has seen what was last done to it: the kernel's word, or the engine's events. ``None``: nobody, so it did not bite."""
 
 
 ExitListener = Callable[[NodeStatus], None]
@@ -224,6 +253,32 @@ class Runtime(Protocol):
 
     def status(self) -> tuple[NodeStatus, ...]:
         """All nodes, in the order in which they were prepared."""
+        ...
+
+    async def inject(self, fault: Fault) -> Bite:
+        """Do something to a node on purpose, and see whether it took effect; finishes also while being cancelled.
+
+        It is in force from now on, whether it bit or not: applied again whenever the node or its peer comes back, before that is told
+        ready. Injecting what is in force looks at it once more. ``OutOfMemory`` alone is over when it has struck.
+
+        Raises:
+            UnsupportedError: the runtime has no such capability.
+            FaultInForceError: another one is in force in the same place, such as another rate.
+            NodeStateError: the node can't be got at, because it is frozen or, for ``OutOfMemory``, down.
+            FaultFailedError: it could not be applied, and is not in force.
+        """
+        ...
+
+    async def heal(self, fault: Fault) -> Healing:
+        """Undo a fault, and see whether it is gone; finishes also while being cancelled. Fine twice, and on a node that is down.
+
+        Raises:
+            DevnetError: as :meth:`inject`; what was in force still is.
+        """
+        ...
+
+    def faults(self) -> tuple[Fault, ...]:
+        """Those in force, the oldest first. Closing needs no healing."""
         ...
 
     async def close(self) -> None:

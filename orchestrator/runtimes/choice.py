@@ -1,18 +1,34 @@
 """Which runtime a devnet gets: the one that was asked for, or with ``auto`` Docker where an engine and an image are to be had.
 
-Docker's parts are imported only when Docker is wanted: the SDK costs a third of the start of a devnet of processes.
+::
+
+    --runtime, else the topology ──► process | docker
+                   └─ auto ──► $ROLLNET_RUNTIME, if set ──► process | docker
+                                    └─ else: a sign of an engine? ─► it answers, and has or builds the image ─► docker
+                                                └─ no                     └─ no ─► process, and why
+
+Docker's parts are imported only when there is a sign of an engine: the SDK costs a third of the start of a devnet of processes.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
+
+import orjson
 
 from orchestrator.market.scratch import anvil_binary
 from orchestrator.rundir import RunDirectory
 from orchestrator.runtimes.base import ExitListener
+from orchestrator.runtimes.errors import ChoiceError
 from orchestrator.runtimes.managed_runtime import ManagedRuntime
 from orchestrator.runtimes.process import ProcessRuntime
+
+VARIABLE = "ROLLNET_RUNTIME"
+"""What ``auto`` means: ``process`` or ``docker``; without it whatever is to be had."""
+AUTO = "auto"
+SOCKET = Path("/var/run/docker.sock")
 
 Kind = Literal["process", "docker"]
 Maker = Callable[[RunDirectory, Path, ExitListener], ManagedRuntime]
@@ -29,6 +45,8 @@ class Choice:
     anvil: str
     """Path of the engine's binary, as nodes see it."""
     make: Maker
+    engine: Mapping[str, str] = field(default_factory=dict)
+    """Environment that leads to the Docker engine."""
 
 
 async def choose(asked: str, progress: Callable[[str], None]) -> Choice:
@@ -40,17 +58,53 @@ async def choose(asked: str, progress: Callable[[str], None]) -> Choice:
 
     Raises:
         EngineError: Docker was asked for, and no engine or image is to be had.
+        ChoiceError: the environment asks for what there is not.
     """
+    why = "asked for"
+    if asked == AUTO and (said := _said_by_environment()):
+        asked, why = said, f"${VARIABLE} asks for it"
     if asked == "process":
-        return _processes("asked for")
+        return _processes(why)
+    if asked == "docker":
+        return await _containers(why, progress)
+    if not _sign_of_an_engine():
+        return _processes(f"no sign of a Docker engine: no $DOCKER_HOST, no context, no {SOCKET}")
     from orchestrator.runtimes.docker.errors import EngineError  # noqa: PLC0415 - see the module
 
     try:
-        return await _containers("asked for" if asked == "docker" else "an engine answers", progress)
+        return await _containers("an engine answers", progress)
     except EngineError as exc:
-        if asked == "docker":
-            raise
-        return _processes(exc.message)
+        return _processes(exc.message.partition("\n")[0])
+
+
+def processes_unless_said(asked: str) -> str:
+    """The runtime for work whose figures and waits are those of processes: these, unless somebody has asked for another.
+
+    Raises:
+        ChoiceError: as :func:`choose`.
+    """
+    return asked if asked != AUTO else _said_by_environment() or "process"
+
+
+def _said_by_environment() -> str:
+    said = os.environ.get(VARIABLE, "")
+    if said not in {"", AUTO, "process", "docker"}:
+        raise ChoiceError(
+            f"${VARIABLE} is {said[:40]!r}", "set it to process or docker, or unset it to take what is there"
+        )
+    return said.removeprefix(AUTO)
+
+
+def _sign_of_an_engine() -> bool:
+    """Whether asking for one is worth importing the SDK: what the ``docker`` command would look at."""
+    if os.environ.get("DOCKER_HOST") or os.environ.get("DOCKER_CONTEXT") or SOCKET.exists():
+        return True
+    folder = Path(os.environ.get("DOCKER_CONFIG") or Path.home() / ".docker")
+    try:
+        context = orjson.loads((folder / "config.json").read_bytes()).get("currentContext")
+    except (OSError, ValueError, AttributeError, RuntimeError):  # not there, no JSON, no map, no home
+        return False
+    return context not in {None, "", "default"}
 
 
 def _processes(why: str) -> Choice:
@@ -75,4 +129,6 @@ async def _containers(why: str, progress: Callable[[str], None]) -> Choice:
     def make(run: RunDirectory, home: Path, on_exit: ExitListener) -> ManagedRuntime:
         return DockerRuntime(run, home, image.name, on_exit=on_exit)
 
-    return Choice("docker", f"{why}: {engine.described}, image {image.name}", ANVIL, make)
+    return Choice(
+        "docker", f"{why}: {engine.described}, image {image.name}", ANVIL, make, dict(engine.variables)
+    )

@@ -5,6 +5,9 @@
     GET  /status                 {"devnet": …, "nodes": [NodeStatus, …]}
     GET  /nodes/NAME/logs?lines=N
     POST /nodes/NAME/OPERATION   start | stop | kill | pause | resume | restart; answered when it is done
+    GET  /faults                 {"possible": [kind, …], "in_force": [fault, …]}
+    POST /faults                 a fault, {"kind": …, "node": …, …}; answered with its Bite
+    POST /faults/heal            the same; answered with its Healing
     POST /down                   answered when everything is gone
 
 HTTP on 127.0.0.1 only, with a bearer token that stands in the registry entry, which only its owner can read. The token also
@@ -27,7 +30,22 @@ import orjson
 from aiohttp import web
 
 from orchestrator.runtimes.base import Capability, NodeState, NodeStatus, Runtime, require
-from orchestrator.runtimes.errors import DevnetError, DevnetGoneError, RefusedError, UnknownNodeError
+from orchestrator.runtimes.errors import (
+    BadFaultError,
+    DevnetError,
+    DevnetGoneError,
+    RefusedError,
+    UnknownNodeError,
+)
+from orchestrator.runtimes.faults import (
+    KINDS,
+    Bite,
+    DevnetFaults,
+    Fault,
+    Healing,
+    fault_from_dict,
+    fault_to_dict,
+)
 from orchestrator.runtimes.ports import LOOPBACK
 
 _NEEDS: dict[str, tuple[Capability, ...]] = {
@@ -75,6 +93,9 @@ class ControlServer:
         app.router.add_get("/status", self._status)
         app.router.add_get("/nodes/{name}/logs", self._logs)
         app.router.add_post("/nodes/{name}/{operation}", self._operate)
+        app.router.add_get("/faults", self._faults)
+        app.router.add_post("/faults", self._inject)
+        app.router.add_post("/faults/heal", self._heal)
         app.router.add_post("/down", self._down)
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=_LAST_ANSWERS_S)
 
@@ -103,6 +124,8 @@ class ControlServer:
             return await handler(request)
         except UnknownNodeError as exc:
             return _failure(404, type(exc).__name__, exc.message, exc.hint)
+        except BadFaultError as exc:
+            return _failure(400, type(exc).__name__, exc.message, exc.hint)
         except DevnetError as exc:
             return _failure(409, type(exc).__name__, exc.message, exc.hint)
 
@@ -128,11 +151,29 @@ class ControlServer:
         await getattr(self._runtime, operation)(name)
         return _success(next(status for status in self._runtime.status() if status.name == name))
 
+    async def _faults(self, request: web.Request) -> web.Response:
+        del request
+        found = faults_of(self._runtime)
+        return _success(
+            {"possible": found.possible, "in_force": [fault_to_dict(fault) for fault in found.in_force]}
+        )
+
+    async def _inject(self, request: web.Request) -> web.Response:
+        return _success(await self._runtime.inject(await _fault_in(request)))
+
+    async def _heal(self, request: web.Request) -> web.Response:
+        return _success(await self._runtime.heal(await _fault_in(request)))
+
     async def _down(self, request: web.Request) -> web.Response:
         del request
         self.down_requested.set()
         await self._gone.wait()
         return _success(None)
+
+
+def faults_of(runtime: Runtime) -> DevnetFaults:
+    """What a runtime can do to its nodes, and what it is doing."""
+    return DevnetFaults(tuple(kind for kind in KINDS if kind in runtime.capabilities), runtime.faults())
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,16 +218,31 @@ class ControlClient:
         """The last lines of a node's log, oldest first."""
         return tuple(await self._call("GET", f"/nodes/{quote(node, safe='')}/logs?lines={lines}"))
 
+    async def faults(self) -> DevnetFaults:
+        """What can be done to its nodes, and what is being done."""
+        answer = await self._call("GET", "/faults")
+        return DevnetFaults(
+            tuple(answer["possible"]), tuple(fault_from_dict(fault) for fault in answer["in_force"])
+        )
+
+    async def inject(self, fault: Fault) -> Bite:
+        """Apply a fault; see ``Runtime.inject``."""
+        return Bite(**await self._call("POST", "/faults", fault_to_dict(fault)))
+
+    async def heal(self, fault: Fault) -> Healing:
+        """Undo a fault; see ``Runtime.heal``."""
+        return Healing(**await self._call("POST", "/faults/heal", fault_to_dict(fault)))
+
     async def down(self) -> None:
         """Take the devnet down and return when it is gone; asking several times at once is fine."""
         await self._call("POST", "/down")
 
-    async def _call(self, method: str, path: str) -> Any:
+    async def _call(self, method: str, path: str, document: Any = None) -> Any:
         timeout = aiohttp.ClientTimeout(total=self._timeout_s, sock_connect=_CONNECT_S)
         try:
             async with (
                 aiohttp.ClientSession(headers=self._headers, timeout=timeout) as session,
-                session.request(method, self._root + path) as response,
+                session.request(method, self._root + path, json=document) as response,
             ):
                 body = await response.read()
         except TimeoutError as exc:
@@ -206,6 +262,15 @@ class ControlClient:
             return answer["result"]
         failure = answer.get("error", {"kind": _INTERNAL, "message": f"status {response.status}", "hint": ""})
         raise RefusedError(failure["kind"], f"devnet {self._name!r}: {failure['message']}", failure["hint"])
+
+
+async def _fault_in(request: web.Request) -> Fault:
+    try:
+        return fault_from_dict(orjson.loads(await request.read()))
+    except orjson.JSONDecodeError as exc:
+        raise BadFaultError(
+            "the body is no JSON", 'give a fault, such as {"kind": "unplug", "node": "alpha"}'
+        ) from exc
 
 
 def _success(result: Any) -> web.Response:

@@ -5,13 +5,18 @@
     RollnetError
     └── DevnetError
         ├── UnsupportedError        use another runtime, or leave the fault out
+        ├── ChoiceError             mend $ROLLNET_RUNTIME
         ├── UnknownNodeError        mend the name
         ├── PlanError               mend the specs: placeholders, dependencies, ports
+        ├── BadFaultError           mend the fault: its kind, or its numbers
+        ├── FaultInForceError       heal the one that is in force first
+        ├── FaultFailedError        it could not be applied; the message says what was in the way
         ├── NodeStateError          the node is in no state for this; look at its status
         ├── NodeStartError          read the node's log
         │   ├── NodeExitedError     it ended before it was ready
         │   └── NodeNotReadyError   it runs, but has not answered in time
         ├── NodeStuckError          the kernel has not done what was asked in time
+        ├── NoPortError             take devnets down, or let the system have more ports or descriptors
         ├── NameTakenError          choose another name, or take the other devnet down
         ├── DevnetGoneError         nothing answers; sweep with ``rollnet gc``
         ├── RefusedError            the devnet said no; the message says why
@@ -32,6 +37,12 @@ class UnsupportedError(DevnetError):
     """The runtime, or this machine, can't do what was asked."""
 
 
+class ChoiceError(DevnetError):
+    """The environment asks for a runtime that there is not."""
+
+    exit_code = 2
+
+
 class UnknownNodeError(DevnetError):
     """No node has this name."""
 
@@ -46,6 +57,18 @@ class PlanError(DevnetError):
     """The specs contradict themselves."""
 
     exit_code = 2
+
+
+class BadFaultError(DevnetError):
+    """What was to be injected is no fault, or its numbers make no sense."""
+
+
+class FaultInForceError(DevnetError):
+    """Another fault is in force where this one was to be."""
+
+
+class FaultFailedError(DevnetError):
+    """A fault could be neither applied nor undone: the means failed, not the aim."""
 
 
 class NodeStateError(DevnetError):
@@ -79,6 +102,10 @@ class NodeNotReadyError(NodeStartError):
 
 class NodeStuckError(DevnetError):
     """The kernel has not done what was asked in time, such as ending a process that waits for a disk."""
+
+
+class NoPortError(DevnetError):
+    """The system has no port, or no descriptor, left for a node."""
 
 
 class NameTakenError(DevnetError):

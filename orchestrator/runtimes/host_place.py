@@ -40,6 +40,11 @@ class HostPlace:
         self._spec, self._run, self._ports = spec, run, dict(ports)
         self._marks, self._others, self._tied = dict(marks), others, tied
 
+    @property
+    def container_name(self) -> None:
+        """See ``Place``."""
+        return
+
     def address(self, port: str) -> str | None:
         """See ``Place``."""
         if port not in self._ports:

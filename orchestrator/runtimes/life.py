@@ -20,6 +20,7 @@ from pathlib import Path
 from orchestrator.runtimes.base import NodeState
 from orchestrator.runtimes.errors import NodeStartError, NodeStuckError, UnsupportedError
 from orchestrator.runtimes.logfile import CappedLog, Drain
+from orchestrator.runtimes.node_life import Change
 from orchestrator.runtimes.orphans import group_members, is_frozen
 
 _PR_SET_PDEATHSIG = 1
@@ -148,6 +149,20 @@ class Life:
     async def ended(self) -> None:
         """Wait for the end of the node itself."""
         await self._ended.wait()
+
+    async def witnessed(self, change: Change) -> str | None:
+        """The kernel's word: the wait status, or what ``/proc`` says of each process; see ``NodeLife``."""
+        if change is Change.END:
+            how = self.exit_signal or f"exit code {self.exit_code}"
+            return f"wait status: {how}" if self.over else None
+        members = group_members(self.pid)
+        frozen = [pid for pid in members if is_frozen(pid)]
+        if self.over or not members:
+            return None
+        if change is Change.FREEZE:
+            shown = f"/proc: {len(members)} of {len(members)} processes are stopped"
+            return shown if frozen == members else None
+        return None if frozen else f"/proc: {len(members)} processes, none is stopped"
 
     async def gone(self) -> None:
         """Wait until neither the node nor any of its children is left, so that their ports and files are free.

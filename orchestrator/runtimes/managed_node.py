@@ -13,6 +13,7 @@ polite stop that is still in its grace.
 
 import asyncio
 import time
+from collections.abc import Awaitable, Callable
 from signal import SIGKILL, SIGTERM
 
 from orchestrator.rundir import RunDirectory
@@ -25,10 +26,14 @@ from orchestrator.runtimes.errors import (
     PlanError,
 )
 from orchestrator.runtimes.logfile import CappedLog
-from orchestrator.runtimes.node_life import NodeLife, Place
+from orchestrator.runtimes.node_life import Change, NodeLife, Place
 from orchestrator.runtimes.readiness import Readiness
 
 _SHOWN_LINES = 12
+
+
+async def _nothing(node: str) -> None:
+    del node
 
 
 class ManagedNode:
@@ -39,11 +44,21 @@ class ManagedNode:
         run: where its log goes.
         place: where it runs.
         on_exit: told of each end.
+        came_back: awaited when a life has begun, before it counts as ready: faults are applied again.
     """
 
-    def __init__(self, spec: NodeSpec, run: RunDirectory, place: Place, on_exit: ExitListener) -> None:
+    def __init__(
+        self,
+        spec: NodeSpec,
+        run: RunDirectory,
+        place: Place,
+        on_exit: ExitListener,
+        came_back: Callable[[str], Awaitable[None]] = _nothing,
+    ) -> None:
         self.spec = spec
-        self._run, self._place, self._on_exit = run, place, on_exit
+        self._run, self._place, self._on_exit, self._came_back = run, place, on_exit, came_back
+        self._renewed = asyncio.Event()
+        self._confirmed: str | None = None
         self._log = CappedLog(run.log_of(spec.name), spec.log_cap_bytes)
         self._lock = asyncio.Lock()
         self._life: NodeLife | None = None
@@ -92,6 +107,7 @@ class ManagedNode:
             self._strike()
             if self._life is not None:
                 await self._life.gone()
+                await self._confirm(self._life, Change.END)
 
     async def pause(self) -> None:
         """See :meth:`Runtime.pause`."""
@@ -101,6 +117,7 @@ class ManagedNode:
                 await life.freeze()
                 self._living("paused")
                 self._changed()
+                await self._confirm(life, Change.FREEZE)
 
     async def resume(self) -> None:
         """See :meth:`Runtime.resume`."""
@@ -109,6 +126,7 @@ class ManagedNode:
             if life.paused:
                 await life.thaw()
                 self._changed()
+                await self._confirm(life, Change.THAW)
 
     async def restart(self) -> None:
         """See :meth:`Runtime.restart`."""
@@ -151,11 +169,13 @@ class ManagedNode:
             boot=self._boot,
             since=self._since,
             pid=life.pid if life is not None and not life.over else None,
+            container=self._place.container_name,
             exit_code=life.exit_code if life is not None else None,
             signal=life.exit_signal if life is not None else None,
             expected=not unexpected,
             endpoints=self._endpoints(),
             last_lines=self.logs(_SHOWN_LINES) if unexpected else (),
+            confirmed=self._confirmed,
         )
 
     async def _launch(self) -> NodeLife:
@@ -167,6 +187,7 @@ class ManagedNode:
         self._log.write(f"--- rollnet: {self.spec.name}, boot {self._boot + 1} ---\n".encode())
         self._life = life = self._place.begin(self._log, self._ended)
         self._boot, self._ready = self._boot + 1, False
+        self._renewed.clear()
         self._changed()
         if self.spec.readiness is not None:
             self._readiness = Readiness(self.spec.readiness, self.endpoint)
@@ -175,9 +196,13 @@ class ManagedNode:
             )
         try:
             await life.begun()
+            await self._confirm(life, Change.START)
+            await self._came_back(self.spec.name)
         except NodeStartError:
             self._give_up_waiting()
             raise
+        finally:
+            self._renewed.set()
         return life
 
     async def _stop(self) -> None:
@@ -191,6 +216,7 @@ class ManagedNode:
         except TimeoutError:
             life.ask(life.asked or NodeState.STOPPED, SIGKILL)
         await life.gone()
+        await self._confirm(life, Change.END)
 
     def _strike(self) -> None:
         if self._life is not None:
@@ -198,8 +224,9 @@ class ManagedNode:
 
     async def _await_answer(self, readiness: Readiness) -> None:
         await readiness.answered()
+        await self._renewed.wait()
         self._ready = True
-        self._changed()
+        self._since = time.time()
 
     async def _until_ready(self, life: NodeLife) -> None:
         watch, readiness, name = self._watch, self._readiness, self.spec.name
@@ -233,7 +260,10 @@ class ManagedNode:
         return self._life
 
     def _changed(self) -> None:
-        self._since = time.time()
+        self._since, self._confirmed = time.time(), None
+
+    async def _confirm(self, life: NodeLife, change: Change) -> None:
+        self._confirmed = await life.witnessed(change)
 
     def _ended(self) -> None:
         self._give_up_waiting()

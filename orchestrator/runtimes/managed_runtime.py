@@ -8,8 +8,10 @@ from types import TracebackType
 from typing import Self
 
 from orchestrator.runtimes import ordering
-from orchestrator.runtimes.base import Capability, NodeSpec, NodeStatus
-from orchestrator.runtimes.errors import NodeStuckError, PlanError, UnknownNodeError
+from orchestrator.runtimes.base import Capability, NodeSpec, NodeStatus, require
+from orchestrator.runtimes.errors import NodeStateError, NodeStuckError, PlanError, UnknownNodeError
+from orchestrator.runtimes.faults import Bite, Fault, Healing, peer_of
+from orchestrator.runtimes.injection import FaultMeans, InjectedFaults
 from orchestrator.runtimes.managed_node import ManagedNode
 
 
@@ -24,6 +26,9 @@ class ManagedRuntime(ABC):
         self._close_grace_s = close_grace_s
         self._nodes: dict[str, ManagedNode] = {}
         self._closing: asyncio.Task[None] | None = None
+        self.gave_back = False
+        """Whether it is closed and has left nothing, so that its devnet may be forgotten."""
+        self._faults = InjectedFaults(self._means)
 
     @property
     @abstractmethod
@@ -70,6 +75,20 @@ class ManagedRuntime(ABC):
         """See ``Runtime``."""
         return tuple(node.status() for node in self._nodes.values())
 
+    async def inject(self, fault: Fault) -> Bite:
+        """See ``Runtime``."""
+        self._require_possible(fault)
+        return await self._faults.inject(fault)
+
+    async def heal(self, fault: Fault) -> Healing:
+        """See ``Runtime``."""
+        self._require_possible(fault)
+        return await self._faults.heal(fault)
+
+    def faults(self) -> tuple[Fault, ...]:
+        """See ``Runtime``."""
+        return self._faults.in_force
+
     async def close(self) -> None:
         """Stop everything, dependents first, and give everything back; see ``Runtime``.
 
@@ -108,6 +127,18 @@ class ManagedRuntime(ABC):
         except KeyError:
             raise UnknownNodeError(name, self._nodes) from None
 
+    def _require_possible(self, fault: Fault) -> None:
+        require(self, Capability(fault.kind))
+        for name in (fault.node, peer_of(fault)):
+            if name is not None:
+                self._node(name)
+        if self._closing is not None:
+            raise NodeStateError(f"{fault.node} is left alone: the devnet is being taken down")
+
+    @abstractmethod
+    def _means(self) -> FaultMeans:
+        """How this runtime does things to its nodes; asked only once there are nodes."""
+
     @abstractmethod
     async def _give_back(self) -> None:
         """Give back what the runtime itself holds; all nodes are down, but for those that are stuck."""
@@ -121,8 +152,10 @@ class ManagedRuntime(ABC):
                 for wave in reversed(waves):
                     await _each(self.stop, wave)
         stuck = await _each(self.kill, self._nodes)
+        await self._faults.settled()
         try:
             await self._give_back()
+            self.gave_back = True
         finally:
             for node in self._nodes.values():
                 await node.close()

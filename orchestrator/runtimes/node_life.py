@@ -1,11 +1,21 @@
 """What a managed node stands on: a place, which begins its lives one after the other."""
 
 from collections.abc import Callable
+from enum import StrEnum
 from signal import Signals
 from typing import Protocol
 
 from orchestrator.runtimes.base import NodeState
 from orchestrator.runtimes.logfile import CappedLog
+
+
+class Change(StrEnum):
+    """What happens to a life, for those who confirm it."""
+
+    START = "start"
+    FREEZE = "freeze"
+    THAW = "thaw"
+    END = "end"
 
 
 class NodeLife(Protocol):
@@ -65,6 +75,10 @@ class NodeLife(Protocol):
         """Wait for the end of the node itself."""
         ...
 
+    async def witnessed(self, change: Change) -> str | None:
+        """Who else has seen that the last change was this one, in words; ``None`` if nobody has within reason."""
+        ...
+
     async def gone(self) -> None:
         """Wait until nothing of it is left, so that its ports and files are free.
 
@@ -76,6 +90,11 @@ class NodeLife(Protocol):
 
 class Place(Protocol):
     """Where one node runs."""
+
+    @property
+    def container_name(self) -> str | None:
+        """Name of its container; ``None`` where it is a process group."""
+        ...
 
     def address(self, port: str) -> str | None:
         """Address of an endpoint from this host; ``None`` if the node has none of this name that is reached from here."""

@@ -14,6 +14,7 @@ over a listening socket (anvil takes none, and a dead node would seem to be up).
 Held down by tests on Linux. A server that does not set ``SO_REUSEADDR`` can't bind a reserved port.
 """
 
+import errno
 import socket
 from collections.abc import Iterable
 from contextlib import ExitStack, suppress
@@ -21,8 +22,14 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from orchestrator.runtimes.errors import NoPortError
+
 LOOPBACK = "127.0.0.1"
 _LISTEN = "0A"
+_HINTS = {
+    errno.EADDRINUSE: "take other devnets down, or widen net.ipv4.ip_local_port_range",
+    errno.EMFILE: "let this process open more files: ulimit -n 4096",
+}
 
 
 class PortReservations:
@@ -35,11 +42,17 @@ class PortReservations:
         """A port on 127.0.0.1 that is ours until :meth:`close`.
 
         Raises:
-            OSError: the machine has no port, or this process no descriptor, left.
+            NoPortError: the machine has no port, or this process no descriptor, left.
         """
-        held = self._sockets.enter_context(socket.socket(socket.AF_INET, socket.SOCK_STREAM))
-        held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        held.bind((LOOPBACK, 0))
+        try:
+            held = self._sockets.enter_context(socket.socket(socket.AF_INET, socket.SOCK_STREAM))
+            held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            held.bind((LOOPBACK, 0))
+        except OSError as exc:
+            raise NoPortError(
+                f"no port on {LOOPBACK} can be had for a node: {exc.strerror or exc}",
+                _HINTS.get(exc.errno or 0, ""),
+            ) from exc
         port: int = held.getsockname()[1]
         return port
 

@@ -13,15 +13,26 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from orchestrator.rundir import RunDirectory
-from orchestrator.runtimes import ordering, orphans
+from orchestrator.runtimes import ordering, orphans, process_faults
 from orchestrator.runtimes.base import Capability, ExitListener, NodeSpec, NodeStatus
 from orchestrator.runtimes.errors import UnsupportedError
 from orchestrator.runtimes.host_place import HostPlace
+from orchestrator.runtimes.injection import FaultMeans
 from orchestrator.runtimes.managed_node import ManagedNode
 from orchestrator.runtimes.managed_runtime import ManagedRuntime
 from orchestrator.runtimes.ports import PortReservations
 
 _GUARD_PATIENCE_S = 2.0
+_LIFECYCLE = frozenset(
+    {
+        Capability.KILL,
+        Capability.STOP,
+        Capability.PAUSE,
+        Capability.RESTART,
+        Capability.LOGS,
+        Capability.STABLE_ENDPOINTS,
+    }
+)
 
 
 def _unheard(status: NodeStatus) -> None:
@@ -67,8 +78,8 @@ class ProcessRuntime(ManagedRuntime):
 
     @property
     def capabilities(self) -> frozenset[Capability]:
-        """Everything but ``EXEC`` and ``NETWORK_FAULTS``: a process shares this host's shell and network."""
-        return frozenset(Capability) - {Capability.EXEC, Capability.NETWORK_FAULTS}
+        """The lifecycle, and a full disk: a process shares this host's shell, network and memory."""
+        return _LIFECYCLE | process_faults.CAPABILITIES
 
     async def prepare(self, specs: Sequence[NodeSpec]) -> None:
         """Reserve all ports; see :class:`Runtime`."""
@@ -85,7 +96,10 @@ class ProcessRuntime(ManagedRuntime):
                 others=self.endpoint,
                 tied=self._tied,
             )
-            self._nodes[spec.name] = ManagedNode(spec, self._run, place, self._on_exit)
+            self._nodes[spec.name] = ManagedNode(spec, self._run, place, self._on_exit, self._faults.renew)
+
+    def _means(self) -> FaultMeans:
+        return process_faults.ProcessMeans(lambda node: self._node(node).status().pid, self.logs)
 
     async def _give_back(self) -> None:
         # What left its group for a session of its own is found by the mark.

@@ -63,7 +63,11 @@ async def take_down(registry: Registry, name: str, timeout_s: float = 30.0) -> T
             )
     swept = await asyncio.to_thread(registry.sweep, name)
     left = await asyncio.to_thread(
-        left_behind, entry.run_id, entry.ports, on_docker=entry.runtime == "docker"
+        left_behind,
+        entry.run_id,
+        entry.ports,
+        on_docker=entry.runtime == "docker",
+        engine=entry.engine,
     )
     return TakenDown(was_registered=True, forced=forced, swept=swept, left=tuple(left))
 

@@ -4,6 +4,7 @@ pydantic checks shapes and ranges; what it can't know (a duration needs a unit, 
 planned) is checked by the validators here, which raise :func:`complaint` with a message and a hint of their own.
 """
 
+import difflib
 import itertools
 from dataclasses import dataclass
 from decimal import Decimal
@@ -21,7 +22,8 @@ from orchestrator.topology.durations import (
     suggest_duration,
 )
 from orchestrator.topology.errors import shown
-from orchestrator.topology.names import NAME_PATTERN, RESERVED_NAMES, is_name, suggest_name
+from orchestrator.topology.names import NAME_PATTERN, RESERVED_NAMES, ROLES, is_name, suggest_name
+from orchestrator.topology.sizes import SIZE_PATTERN, format_size, parse_size, suggest_size
 
 COMPLAINT = "rollnet"
 """The pydantic error type of :func:`complaint`."""
@@ -67,6 +69,20 @@ RollupName = Annotated[
 """A name that no other node has."""
 
 
+def _check_role(text: str) -> str:
+    if text not in ROLES:
+        meant = difflib.get_close_matches(text[:64].lower(), ROLES, n=1)
+        hint = f"did you mean {meant[0]}?" if meant else f"one of: {', '.join(ROLES)}"
+        raise complaint(f"{shown(text)} is no role", hint)
+    return text
+
+
+RoleName = Annotated[
+    str, AfterValidator(_check_role), WithJsonSchema({"type": "string", "enum": list(ROLES)})
+]
+"""What a node is."""
+
+
 @dataclass(frozen=True, slots=True)
 class DurationBetween:
     """Marks a duration field: text with a unit in the file, seconds (float) in the spec."""
@@ -110,6 +126,41 @@ def _no_duration(value: object) -> PydanticCustomError:
         return complaint("a duration needs a unit", hint)
     said = shown(value) if isinstance(value, str) else "this"
     return complaint(f"{said} is no duration", hint)
+
+
+@dataclass(frozen=True, slots=True)
+class SizeBetween:
+    """Marks a field for an amount of memory: text with a unit in the file, bytes (int) in the spec."""
+
+    least: str
+    most: str
+
+    def read(self, value: Any) -> int:
+        """Bytes of a size within the bounds."""
+        try:
+            size = parse_size(value)
+        except (TypeError, ValueError):
+            raise _no_size(value) from None
+        if not parse_size(self.least) <= size <= parse_size(self.most):
+            raise complaint(f"must be between {self.least} and {self.most}, not {format_size(size)}")
+        return size
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return core_schema.no_info_plain_validator_function(self.read)
+
+    def __get_pydantic_json_schema__(
+        self, schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> JsonSchemaValue:
+        return {"type": "string", "pattern": SIZE_PATTERN, "x-least": self.least, "x-most": self.most}
+
+
+def _no_size(value: object) -> PydanticCustomError:
+    suggestion = suggest_size(value)
+    hint = f"write {suggestion}" if suggestion else "write a number with MiB or GiB, such as 512MiB"
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return complaint("an amount of memory needs a unit", hint)
+    said = shown(value) if isinstance(value, str) else "this"
+    return complaint(f"{said} is no amount of memory", hint)
 
 
 def available(*now: str) -> AfterValidator:

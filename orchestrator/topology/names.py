@@ -11,9 +11,12 @@ import re
 NAME_PATTERN = r"^[a-z]([a-z0-9-]{0,30}[a-z0-9])?$"
 """A DNS label that starts with a letter; 32 characters at most, so that derived names stay within DNS's 63."""
 
-L1, SEQUENCER, MAKER, RELAYER = "l1", "sequencer", "maker", "relayer"
-RESERVED_NAMES = (L1, SEQUENCER, MAKER, RELAYER)
+L1, SEQUENCER, MAKER, RELAYER, LINKS = "l1", "sequencer", "maker", "relayer", "links"
+RESERVED_NAMES = (L1, SEQUENCER, MAKER, RELAYER, LINKS)
 """Nodes that belong to the devnet, not to a rollup."""
+
+ROLES = ("l1", "sequencer", "rollup", "relayer", "maker")
+"""What nodes are."""
 
 FIRST_CHAIN_ID = 10_000
 LAST_CHAIN_ID = 2**31 - 1

@@ -106,6 +106,20 @@ class MarketPlan:
 
 
 @dataclass(frozen=True, slots=True)
+class NodeLimits:
+    """What a node may use of its machine at most; ``None`` is no limit."""
+
+    node: str
+    """Its name."""
+    memory_bytes: int | None = None
+    """Beyond it the kernel kills the node; there is no swap."""
+    cpus: float | None = None
+    """Processor seconds per second."""
+    pids: int | None = None
+    """Processes and threads at once."""
+
+
+@dataclass(frozen=True, slots=True)
 class Plan:
     """A whole devnet, decided."""
 
@@ -125,6 +139,8 @@ class Plan:
     ``guardian`` (may pause), ``relayer`` (carries messages), then for each rollup ``<rollup>-proposer`` and
     ``<rollup>-challenger`` (deletes wrong outputs) and, in mode ``l1-bridge``, ``<rollup>-batcher`` before them. Find one with
     :meth:`role`."""
+    limits: tuple[NodeLimits, ...] = ()
+    """Of every node that has one."""
 
     def role(self, name: str) -> Account:
         """The account of a role.

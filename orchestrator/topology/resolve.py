@@ -9,6 +9,7 @@ from decimal import Decimal
 
 from orchestrator.topology.accounts import derive_roles, derive_users
 from orchestrator.topology.errors import InvalidTopology, Problem, render_path
+from orchestrator.topology.limits import node_limits
 from orchestrator.topology.plan import (
     L1_BRIDGE,
     L1Plan,
@@ -60,6 +61,7 @@ def make_plan(spec: TopologySpec) -> Plan:
         market=_plan_market(spec.market) if spec.market else None,
         users=derive_users(spec.seed, spec.accounts),
         roles=derive_roles(spec.seed, spec.rollups, own_batchers=spec.messaging.mode == L1_BRIDGE),
+        limits=node_limits(spec),
     )
 
 

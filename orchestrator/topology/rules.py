@@ -3,15 +3,19 @@
 What one field can know alone is in ``spec``. A rule names both sides, so that the user can mend either.
 """
 
+import difflib
 from collections.abc import Iterator
 
 from orchestrator.topology.accounts import index_of
 from orchestrator.topology.durations import format_duration
-from orchestrator.topology.errors import Finding, KeyPath
+from orchestrator.topology.errors import Finding, KeyPath, shown
+from orchestrator.topology.limits import roles_of_nodes
 from orchestrator.topology.names import chain_id_of, sequencer_of
 from orchestrator.topology.plan import L1_BRIDGE, SHARED_SEQUENCER
 from orchestrator.topology.spec import TopologySpec
 from orchestrator.topology.timing import block_time, sequencing_window, shortest_window
+
+_SEQUENCERS_END = sequencer_of("")
 
 
 def broken_rules(spec: TopologySpec) -> tuple[Finding, ...]:
@@ -25,6 +29,7 @@ def broken_rules(spec: TopologySpec) -> tuple[Finding, ...]:
         _closing_windows,
         _mixed_data_availability,
         _worthless_strikes,
+        _limits_of_nobody,
     )
     return tuple(finding for rule in rules for finding in rule(spec))
 
@@ -169,4 +174,26 @@ def _worthless_strikes(spec: TopologySpec) -> Iterator[Finding]:
                 message,
                 "lower the strike or raise price_cap",
                 needs=(("market", "price_cap"),),
+            )
+
+
+def _limits_of_nobody(spec: TopologySpec) -> Iterator[Finding]:
+    """A limit that no node has would be silently ignored."""
+    if spec.resources is None:
+        return
+    roles = roles_of_nodes(spec)
+    needs: tuple[KeyPath, ...] = (("rollups",), ("messaging", "mode"), ("market",))
+    for role in spec.resources.roles:
+        if role not in roles.values():
+            path: KeyPath = ("resources", "roles", role)
+            yield Finding(path, f"this devnet has no {role}", "remove it", at_key=True, needs=needs)
+    for name in spec.resources.nodes:
+        if name not in roles:
+            near = difflib.get_close_matches(name[:64], roles, n=1)
+            yield Finding(
+                ("resources", "nodes", name),
+                f"no node is called {shown(name)}",
+                f"did you mean {near[0]}?" if near else f"the nodes are: {', '.join(roles)}",
+                at_key=True,
+                needs=(*needs, ("rollups", name), ("rollups", name.removesuffix(_SEQUENCERS_END))),
             )

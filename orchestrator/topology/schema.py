@@ -4,7 +4,7 @@ Both are generated from the models in ``spec``, so they can't drift; a test hold
 date. After a change to the spec run ``python -m orchestrator.topology.schema --write``.
 
 Beside standard keywords the schema carries ``x-unit``, ``x-default`` (a default that depends on other fields),
-``x-shortest`` and ``x-longest`` (bounds of a duration), which validators ignore.
+``x-shortest`` and ``x-longest`` (bounds of a duration), ``x-least`` and ``x-most`` (of a size), which validators ignore.
 """
 
 import json
@@ -22,13 +22,13 @@ SCHEMA_FILE = Path("docs/topology.schema.json")
 REFERENCE_FILE = Path("docs/reference/topology.md")
 """Both from the root of the repository."""
 
-_DIALECT = "https://json-schema.org/draft/2020-12/schema"
+DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
 
 def json_schema() -> dict[str, Any]:
     """The JSON Schema (draft 2020-12) of a topology file."""
-    schema = TopologySpec.model_json_schema(schema_generator=_FileSchema)
-    return {"$schema": _DIALECT, **schema, "title": "rollnet topology"}
+    schema = TopologySpec.model_json_schema(schema_generator=FileSchema)
+    return {"$schema": DIALECT, **schema, "title": "rollnet topology"}
 
 
 def reference_page() -> str:
@@ -38,19 +38,21 @@ def reference_page() -> str:
     for place, section in SECTIONS.items():
         definition = definitions[section.__name__]
         required = definition.get("required", ())
-        rows = [_row(key, field, key in required) for key, field in definition["properties"].items()]
+        rows = [field_row(key, field, key in required) for key, field in definition["properties"].items()]
         title = f"`{'.'.join(place)}`" if place else "Top level"
-        parts.append(f"## {title}\n\n{section.__doc__}\n\n{_HEAD}\n" + "\n".join(rows) + "\n")
+        parts.append(f"## {title}\n\n{section.__doc__}\n\n{TABLE_HEAD}\n" + "\n".join(rows) + "\n")
     return "\n".join(parts)
 
 
-class _FileSchema(GenerateJsonSchema):
+class FileSchema(GenerateJsonSchema):
     """pydantic's schema, told how the file differs from Python: there is no null, and durations are text."""
 
     def nullable_schema(self, schema: core_schema.NullableSchema) -> JsonSchemaValue:
+        """A key that may be left out is never null."""
         return self.generate_inner(schema["schema"])
 
     def default_schema(self, schema: core_schema.WithDefaultSchema) -> JsonSchemaValue:
+        """Defaults as the file writes them."""
         described = super().default_schema(schema)
         default = described.pop("default", None)
         if default is None or isinstance(default, dict):
@@ -67,7 +69,8 @@ class _FileSchema(GenerateJsonSchema):
         return False
 
 
-_HEAD = "| key | meaning | written as | default | constraint |\n|---|---|---|---|---|"
+TABLE_HEAD = "| key | meaning | written as | default | constraint |\n|---|---|---|---|---|"
+"""Of the tables of a reference page."""
 
 _INTRODUCTION = """# Topology reference
 
@@ -82,7 +85,7 @@ Rules of the format:
 
 - YAML 1.2 scalars: only `true` and `false` are booleans; `yes`, `no`, `on` and `off` are text. Numbers with a leading zero are
   refused, because YAML versions disagree about them. `.inf` and `.nan` are refused.
-- Durations carry a unit: `200ms`, `1.5s`, `2m`, `1h`, `7d`. A bare number is an error.
+- Durations carry a unit: `200ms`, `1.5s`, `2m`, `1h`, `7d`. So do amounts of memory: `512MiB`, `1.5GiB`. A bare number is an error.
 - Unknown and duplicate keys are errors. Anchors, aliases, merge keys and tags are not supported. A key without a value is an
   error: leave it out, or write `{}` for a map with every default.
 - One document, UTF-8, at most 256 KiB, 20,000 values, 16 levels.
@@ -98,7 +101,8 @@ rollups:
 """
 
 
-def _row(key: str, field: dict[str, Any], required: bool) -> str:
+def field_row(key: str, field: dict[str, Any], required: bool) -> str:
+    """One row of a reference page's table (:data:`TABLE_HEAD`)."""
     cells = (
         f"`{key}`",
         field["description"],
@@ -116,11 +120,13 @@ def _written_as(field: dict[str, Any]) -> str:
     )
     if "x-shortest" in field:
         name = "duration"
+    elif "x-least" in field:
+        name = "size"
     elif "x-shortest" in field.get("items", {}):
         name = "list of durations"
     elif "items" in field:
         name = "list of numbers"
-    unit = field.get("x-unit")
+    name, unit = field.get("x-written", name), field.get("x-unit")
     return f"{name}, {unit}" if unit else name
 
 
@@ -131,14 +137,16 @@ def _constraint(field: dict[str, Any]) -> str:
         parts.append(", ".join(map(_code, choices)))
     if "x-shortest" in item:
         parts.append(f"{item['x-shortest']} to {item['x-longest']}")
+    elif "x-least" in item:
+        parts.append(f"{item['x-least']} to {item['x-most']}")
     elif "pattern" in item:
         parts.append(_code(item["pattern"]))
     if "minimum" in item:
         parts.append(f"{_number(item['minimum'])} to {_number(item['maximum'])}")
     if "maxItems" in field:
-        parts.append(f"{field['minItems']} to {field['maxItems']} members")
+        parts.append(f"{field.get('minItems', 0)} to {field['maxItems']} members")
     if "maxProperties" in field:
-        parts.append(f"{field['minProperties']} to {field['maxProperties']} entries")
+        parts.append(f"{field.get('minProperties', 0)} to {field['maxProperties']} entries")
     return "; ".join(parts)
 
 

@@ -15,7 +15,9 @@ from orchestrator.topology.fields import (
     Name,
     Price,
     Quantity,
+    RoleName,
     RollupName,
+    SizeBetween,
     ascending,
     available,
 )
@@ -33,7 +35,7 @@ Strikes = Annotated[
 ]
 
 
-def _notes(**notes: str) -> dict[str, Any]:
+def notes(**notes: str) -> dict[str, Any]:
     """What JSON Schema has no word for: ``unit``, and a ``default`` that depends on other fields."""
     return {f"x-{key}": note for key, note in notes.items()}
 
@@ -66,7 +68,7 @@ class L1Spec(Section):
         description="Blocks on top of an L1 block before a sequencer builds on it. An L1 reorganisation that is shallower "
         "never touches a rollup; every one of them delays deposits by a block time.",
         examples=[4],
-        json_schema_extra=_notes(unit="L1 blocks"),
+        json_schema_extra=notes(unit="L1 blocks"),
     )
 
 
@@ -88,12 +90,12 @@ class SettlementSpec(Section):
         description="Time between two outputs on the L1, in whole blocks of the idle rollup (`block_time` or `l1.block_time`, whichever is "
         "shorter); blocks that come earlier bring outputs earlier. Not shorter than `block_time`.",
         examples=["10s"],
-        json_schema_extra=_notes(default="10s, or `block_time` if that is longer"),
+        json_schema_extra=notes(default="10s, or `block_time` if that is longer"),
     )
 
 
 class RollupSpec(Section):
-    """One rollup; `{}` takes every default. The key is its name: a lower-case DNS label, not `l1`, `sequencer`, `maker` or `relayer`."""
+    """One rollup; `{}` takes every default. The key is its name: a lower-case DNS label, not `l1`, `sequencer`, `maker`, `relayer` or `links`."""
 
     engine: Annotated[Literal["evm", "options"], available("evm")] = Field(
         default="evm",
@@ -104,7 +106,7 @@ class RollupSpec(Section):
         default=None,
         description="Chain id, unique in the devnet.",
         examples=[10],
-        json_schema_extra=_notes(
+        json_schema_extra=notes(
             default="a hash of the rollup's name, so that adding a rollup changes no other"
         ),
     )
@@ -115,7 +117,7 @@ class RollupSpec(Section):
         description="Gas that one block may use, deposits from the L1 included: they may take all but a million of it, "
         "and 20 million at most.",
         examples=[60000000],
-        json_schema_extra=_notes(unit="gas"),
+        json_schema_extra=notes(unit="gas"),
     )
     block_time: Annotated[float, DurationBetween("50ms", "1m")] | None = Field(
         default=None,
@@ -123,7 +125,7 @@ class RollupSpec(Section):
         "opens an epoch on each rollup: the longest gap is the shorter of this and `l1.block_time`. Not shorter than "
         "`messaging.slot`.",
         examples=["2s"],
-        json_schema_extra=_notes(default="2s, or `messaging.slot` if that is longer"),
+        json_schema_extra=notes(default="2s, or `messaging.slot` if that is longer"),
     )
     dev_methods: bool = Field(
         default=False,
@@ -139,7 +141,7 @@ class RollupSpec(Section):
     settlement: SettlementSpec = Field(
         default=SettlementSpec(),
         description="How outputs become final on the L1.",
-        json_schema_extra=_notes(default="every default"),
+        json_schema_extra=notes(default="every default"),
     )
 
 
@@ -163,20 +165,20 @@ class MessagingSpec(Section):
         le=1_000_000,
         description="Admitted transactions and bundles that may wait for a slot; beyond it the sequencer refuses new ones.",
         examples=[5000],
-        json_schema_extra=_notes(unit="transactions and bundles"),
+        json_schema_extra=notes(unit="transactions and bundles"),
     )
     publish_every: Annotated[float, DurationBetween("50ms", "10m")] | None = Field(
         default=None,
         description="Longest time a decided slot waits for its superbatch on the L1. Not shorter than `slot`.",
         examples=["1s"],
-        json_schema_extra=_notes(default="1s, or `slot` if that is longer"),
+        json_schema_extra=notes(default="1s, or `slot` if that is longer"),
     )
     sequencing_window: Annotated[float, DurationBetween("1s", "7d")] | None = Field(
         default=None,
         description="How long a sequencer may stay silent: after so long without a batch on the L1, blocks with deposits alone "
         "follow by themselves. In L1 blocks, rounded up, at least four and at least what a batch needs to get there.",
         examples=["60s"],
-        json_schema_extra=_notes(
+        json_schema_extra=notes(
             default="60s, or `publish_every` and `l1.confirmations` plus four L1 blocks if that is longer"
         ),
     )
@@ -193,14 +195,14 @@ class MarketSpec(Section):
     spot: Price = Field(
         description="Price of one unit of the underlying when the devnet starts.",
         examples=[2000],
-        json_schema_extra=_notes(unit="USD, at most six decimals"),
+        json_schema_extra=notes(unit="USD, at most six decimals"),
     )
     volatility: float = Field(
         ge=0.01,
         le=10,
         description="Annualised volatility that the maker quotes with; 0.6 is 60 %.",
         examples=[0.6],
-        json_schema_extra=_notes(unit="per square root of a year"),
+        json_schema_extra=notes(unit="per square root of a year"),
     )
     rate: float = Field(
         default=0.0,
@@ -208,7 +210,7 @@ class MarketSpec(Section):
         le=1,
         description="Continuously compounded risk-free rate; 0.05 is 5 %.",
         examples=[0.05],
-        json_schema_extra=_notes(unit="per year"),
+        json_schema_extra=notes(unit="per year"),
     )
     spread: float = Field(
         default=0.02,
@@ -216,7 +218,7 @@ class MarketSpec(Section):
         le=1,
         description="The maker's full bid-ask spread as a share of the mid price; 0.02 is 2 %.",
         examples=[0.02],
-        json_schema_extra=_notes(unit="share of the mid price"),
+        json_schema_extra=notes(unit="share of the mid price"),
     )
     depth: Quantity = Field(
         default=100.0,
@@ -224,7 +226,7 @@ class MarketSpec(Section):
         le=1e9,
         description="What the maker quotes on each side of each series.",
         examples=[100],
-        json_schema_extra=_notes(unit="units of the underlying, at most four decimals"),
+        json_schema_extra=notes(unit="units of the underlying, at most four decimals"),
     )
     expiries: Annotated[
         tuple[Annotated[float, DurationBetween("1s", "3650d")], ...], ascending("expiries")
@@ -239,7 +241,7 @@ class MarketSpec(Section):
         default=None,
         description="Listed strikes, rising, each below `price_cap` times `spot`.",
         examples=[[1800, 2000, 2200]],
-        json_schema_extra=_notes(
+        json_schema_extra=notes(
             unit="USD, at most six decimals",
             default="nine strikes around `spot`, a round step of at most 5 % apart",
         ),
@@ -251,7 +253,67 @@ class MarketSpec(Section):
         description="Settlement prices above this many times `spot` count as that: it bounds a call's payoff, "
         "so that cash collateralises it in full.",
         examples=[4],
-        json_schema_extra=_notes(unit="times `spot`"),
+        json_schema_extra=notes(unit="times `spot`"),
+    )
+
+
+Memory = Annotated[int, SizeBetween("32MiB", "1024GiB")]
+Cpus = Annotated[float, Field(ge=0.05, le=1024)]
+Pids = Annotated[int, Field(ge=32, le=1_000_000)]
+
+
+def _limit(description: str, example: Any, default: str, **more: str) -> Any:
+    """A limit; none unless the file says so."""
+    return Field(
+        default=None,
+        description=description,
+        examples=[example],
+        json_schema_extra=notes(default=default, **more),
+    )
+
+
+class LimitsSpec(Section):
+    """Limits of one node, or of all with one role; what is left out stays as it is said one level up."""
+
+    memory: Memory | None = _limit(
+        "Memory of the whole node, its engine included.", "512MiB", "as said for its role, or for all"
+    )
+    cpus: Cpus | None = _limit(
+        "Processor time.", 1.5, "as said for its role, or for all", unit="seconds per second"
+    )
+    pids: Pids | None = _limit("Processes and threads at once.", 200, "as said for its role, or for all")
+
+
+class ResourcesSpec(Section):
+    """What nodes may use at most. Limits hold on Docker; on processes they are told and not enforced."""
+
+    memory: Memory | None = _limit(
+        "Memory of each node, its engine included. A node that needs more is killed by the kernel; there is no swap.",
+        "512MiB",
+        "no limit",
+    )
+    cpus: Cpus | None = _limit(
+        "Processor time of each node. A node that needs more waits.",
+        1.5,
+        "no limit",
+        unit="seconds per second",
+    )
+    pids: Pids | None = _limit(
+        "Processes and threads that each node may have at once. An EVM rollup takes about ten on two processors, more on more.",
+        200,
+        "no limit",
+    )
+    roles: dict[RoleName, LimitsSpec] = Field(
+        default_factory=dict,
+        description="Limits of all nodes with a role: `l1`, `sequencer`, `rollup`, `relayer` or `maker`.",
+        examples=[{"rollup": {"memory": "1GiB"}}],
+        json_schema_extra=notes(default="as said for all"),
+    )
+    nodes: dict[str, LimitsSpec] = Field(
+        default_factory=dict,
+        description="Limits of single nodes by name, as `rollnet up --dry-run` lists them.",
+        examples=[{"alpha": {"memory": "2GiB", "pids": 400}}],
+        json_schema_extra=notes(default="as said for their roles, or for all"),
     )
 
 
@@ -272,7 +334,7 @@ class TopologySpec(Section):
     l1: L1Spec = Field(
         default=L1Spec(),
         description="The settlement chain.",
-        json_schema_extra=_notes(default="every default"),
+        json_schema_extra=notes(default="every default"),
     )
     rollups: dict[RollupName, RollupSpec] = Field(
         min_length=1,
@@ -283,16 +345,23 @@ class TopologySpec(Section):
     messaging: MessagingSpec = Field(
         default=MessagingSpec(),
         description="How transactions and bundles are ordered.",
-        json_schema_extra=_notes(default="every default"),
+        json_schema_extra=notes(default="every default"),
     )
     market: MarketSpec | None = Field(
-        default=None, description="The options market.", json_schema_extra=_notes(default="no market")
+        default=None, description="The options market.", json_schema_extra=notes(default="no market")
     )
     runtime: Literal["auto", "process", "docker"] = Field(
         default="auto",
         description="Where nodes run. `process`: processes of this machine; `docker`: containers "
-        "of an engine of this machine; `auto`: processes, in this version.",
+        "of a Docker engine; `auto`: containers if an engine answers and has the image or can build it, else processes, unless "
+        "`$ROLLNET_RUNTIME` says `process` or `docker`. `rollnet up` says which it took, and why.",
         examples=["process"],
+    )
+    resources: ResourcesSpec | None = Field(
+        default=None,
+        description="What nodes may use of their machine at most.",
+        examples=[{"memory": "512MiB", "roles": {"l1": {"memory": "1GiB"}}}],
+        json_schema_extra=notes(default="no limits"),
     )
     accounts: int = Field(
         default=10,
@@ -300,7 +369,7 @@ class TopologySpec(Section):
         le=256,
         description="Funded users on every chain, derived from the public development mnemonic at `m/44'/60'/<seed>'/0/<index>`.",
         examples=[20],
-        json_schema_extra=_notes(unit="accounts"),
+        json_schema_extra=notes(unit="accounts"),
     )
 
 
@@ -311,5 +380,8 @@ SECTIONS: dict[tuple[str, ...], type[Section]] = {
     ("rollups", "<name>", "settlement"): SettlementSpec,
     ("messaging",): MessagingSpec,
     ("market",): MarketSpec,
+    ("resources",): ResourcesSpec,
+    ("resources", "roles", "<name>"): LimitsSpec,
+    ("resources", "nodes", "<name>"): LimitsSpec,
 }
-"""Every map of the file by its place, in the order of the reference page; ``<name>`` stands for a rollup's name."""
+"""Every map of the file by its place, in the order of the reference page; ``<name>`` stands for a name that the user gives."""

@@ -7,8 +7,10 @@ misspelt key is unknown *and* leaves the real one missing) is said once.
 
 import difflib
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
+from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
 from orchestrator.topology.errors import MAX_SHOWN, Finding, KeyPath, render_path, shown
@@ -19,15 +21,64 @@ _YES = {"yes", "on", "y"}
 _NO = {"no", "off", "n"}
 
 
-def findings_of(errors: list[ErrorDetails]) -> list[Finding]:
+@dataclass(frozen=True)
+class Format:
+    """Which maps a kind of file has, and which keys they know."""
+
+    sections: Mapping[tuple[str, ...], type[Section]]
+    """Every map by its place; ``<name>`` stands for a name that the user gives."""
+
+    def section_at(self, path: KeyPath) -> type[Section] | None:
+        """The model of the map at a place, or None where the format has no map."""
+        for pattern, section in self.sections.items():
+            if len(pattern) == len(path) and all(
+                want in ("<name>", have) for want, have in zip(pattern, path, strict=True)
+            ):
+                return section
+        return None
+
+
+TOPOLOGY = Format(SECTIONS)
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """Where something is wrong."""
+
+    path: KeyPath
+    format: Format
+
+    @property
+    def section(self) -> type[Section] | None:
+        """The map that should stand here."""
+        return self.format.section_at(self.path)
+
+    @property
+    def holder(self) -> type[Section] | None:
+        """The map that this is an entry of."""
+        return self.format.section_at(self.path[:-1])
+
+    @property
+    def field(self) -> FieldInfo | None:
+        """What the spec says about the entry."""
+        return fields_of(self.holder).get(str(self.path[-1]))
+
+
+def fields_of(section: type[Section] | None) -> dict[str, FieldInfo]:
+    """What a map knows, by the keys that its author writes."""
+    known = section.model_fields if section else {}
+    return {field.alias or name: field for name, field in known.items()}
+
+
+def findings_of(errors: list[ErrorDetails], of: Format = TOPOLOGY) -> list[Finding]:
     """What pydantic found, one finding per mistake."""
     findings = []
-    misspelt = {_nearest_key(error) for error in errors if error["type"] == "extra_forbidden"}
+    misspelt = {_nearest_key(error, of) for error in errors if error["type"] == "extra_forbidden"}
     for error in errors:
         path, at_key = path_of(error)
         if error["type"] == "missing" and path in misspelt:
             continue
-        message, hint = _word(error, path)
+        message, hint = _word(error, _Place(path, of))
         findings.append(Finding(path, message, hint, at_key))
     return findings
 
@@ -40,133 +91,129 @@ def path_of(error: ErrorDetails) -> tuple[KeyPath, bool]:
     return location, error["type"] == "extra_forbidden"
 
 
-def section_at(path: KeyPath) -> type[Section] | None:
-    """The model of the map at a place, or None where the spec has no map."""
-    for pattern, section in SECTIONS.items():
-        if len(pattern) == len(path) and all(
-            want in ("<name>", have) for want, have in zip(pattern, path, strict=True)
-        ):
-            return section
-    return None
-
-
 def nearest(word: str, choices: list[str]) -> str:
     """The choice that a misspelt word meant, or the empty string."""
     found = difflib.get_close_matches(word[:64].lower().replace("-", "_"), choices, n=1, cutoff=0.6)
     return found[0] if found else ""
 
 
-def _word(error: ErrorDetails, path: KeyPath) -> tuple[str, str]:
+def _word(error: ErrorDetails, place: _Place) -> tuple[str, str]:
     worder = _WORDERS.get(error["type"])
     if worder is None:
         # No error of today's models gets here; a test holds that. It still must not be silent.
         return f"is not valid: {error['msg']}", ""
-    return worder(path, error["input"], error.get("ctx", {}))
+    return worder(place, error["input"], error.get("ctx", {}))
 
 
-def _nearest_key(error: ErrorDetails) -> KeyPath:
+def _nearest_key(error: ErrorDetails, of: Format) -> KeyPath:
     *parent, key = error["loc"]
-    section = section_at(tuple(parent))
-    known = list(section.model_fields) if section else []
+    known = list(fields_of(of.section_at(tuple(parent))))
     meant = nearest(str(key), known)
     return (*parent, meant) if meant else ()
 
 
-def _unknown_key(path: KeyPath, _value: Any, _context: Mapping[str, Any]) -> tuple[str, str]:
-    *parent, key = path
-    section = section_at(tuple(parent))
-    known = list(section.model_fields) if section else []
+def _unknown_key(place: _Place, _value: Any, _context: Mapping[str, Any]) -> tuple[str, str]:
+    key = place.path[-1]
+    known = list(fields_of(place.holder))
     if meant := nearest(str(key), known):
         return "unknown key", f"did you mean {meant}?"
-    homes = [(*place, str(key)) for place, other in SECTIONS.items() if key in other.model_fields]
+    homes = [(*home, str(key)) for home, other in place.format.sections.items() if key in fields_of(other)]
     if homes:
         return "unknown key here", f"it belongs at {_spell(homes[0])}"
     return "unknown key", f"known keys: {', '.join(known)}"
 
 
-def _missing(path: KeyPath, _value: Any, _context: Mapping[str, Any]) -> tuple[str, str]:
-    section = section_at(path[:-1])
-    field = section.model_fields[str(path[-1])] if section else None
+def _missing(place: _Place, _value: Any, _context: Mapping[str, Any]) -> tuple[str, str]:
+    field = place.field
     example = _example(field.examples[0]) if field and field.examples else "…"
-    return "is required", f"for example {path[-1]}: {example}"
+    return "is required", f"for example {place.path[-1]}: {example}"
 
 
-def _not_text(_path: KeyPath, value: Any, _context: Mapping[str, Any]) -> tuple[str, str]:
+def _not_text(_place: _Place, value: Any, _context: Mapping[str, Any]) -> tuple[str, str]:
     scalar = isinstance(value, bool | int | float)
     return f"must be text, not {_describe(value)}", "put it in quotes" if scalar else ""
 
 
-def _not_whole(_path: KeyPath, value: Any, _context: Mapping[str, Any]) -> tuple[str, str]:
+def _not_whole(_place: _Place, value: Any, _context: Mapping[str, Any]) -> tuple[str, str]:
     return f"must be a whole number, not {_describe(value)}", _as_number(value, whole=True)
 
 
-def _not_number(_path: KeyPath, value: Any, _context: Mapping[str, Any]) -> tuple[str, str]:
+def _not_number(_place: _Place, value: Any, _context: Mapping[str, Any]) -> tuple[str, str]:
     return f"must be a number, not {_describe(value)}", _as_number(value, whole=False)
 
 
-def _not_boolean(_path: KeyPath, value: Any, _context: Mapping[str, Any]) -> tuple[str, str]:
+def _not_boolean(_place: _Place, value: Any, _context: Mapping[str, Any]) -> tuple[str, str]:
     word = value.lower() if isinstance(value, str) else ""
     meant = "true" if word in _YES | {"true"} else "false" if word in _NO | {"false"} else "true or false"
     return f"must be true or false, not {_describe(value)}", f"write {meant} without quotes"
 
 
-def _not_map(path: KeyPath, value: Any, _context: Mapping[str, Any]) -> tuple[str, str]:
-    if path == ("rollups",):
+def _not_map(place: _Place, value: Any, _context: Mapping[str, Any]) -> tuple[str, str]:
+    if place.path == ("rollups",):
         return f"must be a map of names, not {_describe(value)}", "write alpha: {engine: evm}"
-    section = section_at(path)
-    first = next(iter(section.model_fields)) if section else "key"
-    return f"must be a map, not {_describe(value)}", f"write {path[-1]}: {{{first}: …}}"
+    first = next(iter(fields_of(place.section)), "key")
+    key = "" if isinstance(place.path[-1], int) else f"{place.path[-1]}: "
+    return f"must be a map, not {_describe(value)}", f"write {key}{{{first}: …}}"
 
 
-def _not_list(_path: KeyPath, value: Any, _context: Mapping[str, Any]) -> tuple[str, str]:
+def _not_list(_place: _Place, value: Any, _context: Mapping[str, Any]) -> tuple[str, str]:
     single = isinstance(value, int | float | str) and len(str(value)) <= MAX_SHOWN
     hint = f"write [{value}]" if single else "write its members between [ and ]"
     return f"must be a list, not {_describe(value)}", hint
 
 
-def _too_small(_path: KeyPath, value: Any, context: Mapping[str, Any]) -> tuple[str, str]:
+def _too_small(_place: _Place, value: Any, context: Mapping[str, Any]) -> tuple[str, str]:
     return f"must be at least {_number(context['ge'])}, not {_number(value)}", ""
 
 
-def _too_great(_path: KeyPath, value: Any, context: Mapping[str, Any]) -> tuple[str, str]:
+def _too_great(_place: _Place, value: Any, context: Mapping[str, Any]) -> tuple[str, str]:
     return f"must be at most {_number(context['le'])}, not {_number(value)}", ""
 
 
-def _too_few(_path: KeyPath, _value: Any, context: Mapping[str, Any]) -> tuple[str, str]:
+def _too_few(_place: _Place, _value: Any, context: Mapping[str, Any]) -> tuple[str, str]:
     return f"needs at least {context['min_length']} entry", ""
 
 
-def _too_many(_path: KeyPath, value: Any, context: Mapping[str, Any]) -> tuple[str, str]:
+def _too_many(_place: _Place, value: Any, context: Mapping[str, Any]) -> tuple[str, str]:
     return f"holds {len(value)} entries, at most {context['max_length']}", ""
 
 
-def _not_a_choice(path: KeyPath, value: Any, context: Mapping[str, Any]) -> tuple[str, str]:
+def _not_a_choice(place: _Place, value: Any, context: Mapping[str, Any]) -> tuple[str, str]:
     choices = str(context["expected"]).replace("'", "").replace(" or ", ", ").split(", ")
     meant = (
         nearest(value, choices) or nearest(value.replace("_", "-"), choices) if isinstance(value, str) else ""
     )
     rule = f"must be {_either(choices)}, not {_describe(value)}"
-    return rule, f"did you mean {meant}?" if meant else f"write {path[-1]}: {choices[0]}"
+    return rule, f"did you mean {meant}?" if meant else f"write {place.path[-1]}: {choices[0]}"
 
 
-def _not_matching(path: KeyPath, value: Any, _context: Mapping[str, Any]) -> tuple[str, str]:
-    section = section_at(path[:-1])
-    field = section.model_fields[str(path[-1])] if section else None
+def _not_matching(place: _Place, value: Any, _context: Mapping[str, Any]) -> tuple[str, str]:
+    field = place.field
     rule = (field.description or "").partition(": ")[2] if field else ""
     example = field.examples[0] if field and field.examples else ""
     return f"{_describe(value)} does not fit: {rule}".rstrip(".: "), f"for example {example}"
 
 
-def _own_words(_path: KeyPath, _value: Any, context: Mapping[str, Any]) -> tuple[str, str]:
+def _empty(place: _Place, _value: Any, _context: Mapping[str, Any]) -> tuple[str, str]:
+    return "must not be empty", _missing(place, None, {})[1]
+
+
+def _too_long(_place: _Place, value: Any, context: Mapping[str, Any]) -> tuple[str, str]:
+    return f"has {len(value)} characters, at most {context['max_length']}", ""
+
+
+def _own_words(_place: _Place, _value: Any, context: Mapping[str, Any]) -> tuple[str, str]:
     return context["message"], context["hint"]
 
 
-_WORDERS: dict[str, Callable[[KeyPath, Any, Mapping[str, Any]], tuple[str, str]]] = {
+_WORDERS: dict[str, Callable[[_Place, Any, Mapping[str, Any]], tuple[str, str]]] = {
     COMPLAINT: _own_words,
     "missing": _missing,
     "extra_forbidden": _unknown_key,
     "string_type": _not_text,
     "string_pattern_mismatch": _not_matching,
+    "string_too_short": _empty,
+    "string_too_long": _too_long,
     "int_type": _not_whole,
     "int_from_float": _not_whole,
     "float_type": _not_number,

@@ -2,7 +2,8 @@
 
 Usage: fake_node_program.py NAME FOLDER HOST:PORT BEHAVIOUR...
 
-It answers JSON-RPC by POST with its name (the method `peer` with that of the node at $PEER), and any GET with 200. It writes FOLDER/NAME.up once it runs. Behaviours:
+It answers JSON-RPC by POST with its name (the method `peer` with that of the node at $PEER; `write` with the bytes of 100
+that it could append to FOLDER/NAME.ledger, or the error), and any GET with 200. It writes FOLDER/NAME.up once it runs. Behaviours:
 
 =================  ===============================================================
 ``mute``           accepts connections, never answers
@@ -25,11 +26,13 @@ import sys
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import BinaryIO
 from urllib.request import Request, urlopen
 
 NAME, FOLDER, (HOST, PORT) = sys.argv[1], Path(sys.argv[2]), sys.argv[3].split(":")
 ASKED = dict(word.partition("=")[::2] for word in sys.argv[4:])
 NEEDED = [FOLDER / f"{ASKED['peer']}.up"] if "peer" in ASKED else []
+LEDGER: list[BinaryIO] = []
 NEEDED += [FOLDER / ASKED["gate"]] if "gate" in ASKED else []
 
 
@@ -46,6 +49,8 @@ class Handler(BaseHTTPRequestHandler):
         if call["method"] == "peer":
             with urlopen(Request(os.environ["PEER"], data=b'{"method": "name"}'), timeout=5) as answer:  # noqa: S310
                 self._answer(200, json.loads(answer.read()))
+        elif call["method"] == "write":
+            self._answer(200, {"jsonrpc": "2.0", "id": 1, "result": write()})
         elif all(path.exists() for path in NEEDED):
             self._answer(200, {"jsonrpc": "2.0", "id": 1, "result": NAME})
         else:
@@ -70,6 +75,17 @@ def say(text: str) -> None:
     """Write a line at once."""
     sys.stdout.write(f"{text}\n")
     sys.stdout.flush()
+
+
+def write() -> object:
+    """Append 100 bytes to a file that stays open; how many it were, or the error, which is also told in the log."""
+    if not LEDGER:
+        LEDGER.append((FOLDER / f"{NAME}.ledger").open("ab", buffering=0))
+    try:
+        return LEDGER[0].write(b"x" * 100)
+    except OSError as exc:
+        say(f"can't write: {exc}")
+        return str(exc)
 
 
 def main() -> None:

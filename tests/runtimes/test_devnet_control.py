@@ -9,6 +9,7 @@ import pytest
 from orchestrator.runtimes.base import Capability, NodeSpec, NodeState, Runtime
 from orchestrator.runtimes.control import OPERATIONS, ControlClient, ControlServer
 from orchestrator.runtimes.errors import DevnetGoneError, RefusedError
+from orchestrator.runtimes.faults import KINDS, Blackhole, DiskFull
 
 pytestmark = pytest.mark.process
 
@@ -145,3 +146,30 @@ async def test_a_gone_devnet_is_told_as_such(server: ControlServer) -> None:
         port = silent.sockets[0].getsockname()[1]
         with pytest.raises(DevnetGoneError, match="frozen"):
             await ControlClient("silent", port, "token", timeout_s=0.3).status()
+
+
+async def test_faults_travel_whole(runtime: Runtime, client: ControlClient, server: ControlServer) -> None:
+    """A fault that is injected from outside is in force here, with what was seen; it is listed, and healed from outside."""
+    fault = DiskFull("alpha", 4096)
+    bite = await client.inject(fault)
+    assert (True, True) == (bite.bit, "/proc" in bite.evidence)
+    listed = await client.faults()
+    assert ((fault,), (fault,)) == (listed.in_force, runtime.faults())
+    assert listed.possible == tuple(kind for kind in KINDS if kind in runtime.capabilities)
+    assert (await client.heal(fault)).healed
+    assert () == runtime.faults()
+    refusals = {
+        b"no json": (400, "BadFaultError", "the body is no JSON"),
+        b'{"kind": "pauze", "node": "alpha"}': (400, "BadFaultError", "'pauze' is no kind of fault"),
+        b'{"kind": "disk-full", "node": "gamma"}': (404, "UnknownNodeError", "no node is called 'gamma'"),
+    }
+    async with aiohttp.ClientSession(headers={"authorization": f"Bearer {server.token}"}) as session:
+        for body, expected in refusals.items():
+            url = f"http://127.0.0.1:{server.port}/faults"
+            async with session.post(url, data=body) as response:
+                error = (await response.json())["error"]
+                assert expected == (response.status, error["kind"], error["message"])
+    if Blackhole.kind not in runtime.capabilities:
+        with pytest.raises(RefusedError, match="can't do: blackhole") as caught:
+            await client.inject(Blackhole("alpha", "beta"))
+        assert "UnsupportedError" == caught.value.kind

@@ -368,3 +368,14 @@ async def test_missing_capabilities_are_refused_early(runtime: Runtime) -> None:
         with pytest.raises(UnsupportedError, match=capability):
             require(runtime, Capability.KILL, capability)
     require(runtime, *runtime.capabilities)
+
+
+async def test_every_operation_is_confirmed(runtime: Runtime, fake: Fake) -> None:
+    """Somebody other than us has seen each start, pause, resume, kill, stop and restart: the kernel, or the engine."""
+    await up(runtime, fake("alpha"))
+    seen = {"up": status_of(runtime, "alpha").confirmed}
+    for operation in ("pause", "resume", "kill", "restart", "stop", "start"):
+        await getattr(runtime, operation)("alpha")
+        seen[operation] = status_of(runtime, "alpha").confirmed
+    assert None not in seen.values()
+    assert 4 <= len({seen[operation] for operation in ("pause", "resume", "kill", "stop")}), seen

@@ -4,7 +4,7 @@ import asyncio
 import os
 import re
 import signal
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
@@ -44,7 +44,7 @@ async def described(rollnet: Rollnet, module_home: Path) -> AsyncIterator[dict[s
 
 async def test_up_describes_the_devnet(described: dict[str, Any]) -> None:
     """The document has exactly the promised keys, and the run directory holds the same document."""
-    assert {"name", "run_dir", "ready_s", "endpoints", "accounts"} == set(described)
+    assert {"name", "run_dir", "ready_s", "runtime", "endpoints", "accounts"} == set(described)
     endpoints = described["endpoints"]
     assert {"l1", "sequencer", "sequencers", "relayer", "rollups"} == set(endpoints)
     assert ({"http", "ws"}, {"http"}) == (set(endpoints["l1"]), set(endpoints["sequencer"]))
@@ -116,7 +116,7 @@ async def test_nodes_are_operated_by_name(described: dict[str, Any], rollnet: Ro
     for operation, node in (("pause", "beta"), ("resume", "beta"), ("kill", "beta"), ("restart", "beta")):
         said = await rollnet("node", operation, node, "--json")
         assert 0 == said.code, said
-        assert {"node", "operation", "state", "boot", "pid"} == set(said.json)
+        assert {"node", "operation", "state", "boot", "pid", "container"} == set(said.json)
         states.append((said.json["state"], said.json["boot"]))
     assert [("paused", 1), ("ready", 1), ("killed", 1), ("ready", 2)] == states
     status, logs, typo = await asyncio.gather(
@@ -164,10 +164,19 @@ async def test_wrong_names_get_hints(described: dict[str, Any], rollnet: Rollnet
         assert (code, True) == (said.code, words in said.err), (arguments, said)
 
 
-async def test_two_devnets_side_by_side(described: dict[str, Any], rollnet: Rollnet) -> None:
-    """A second one under another name is independent; without --net a command asks which; down takes only the one that was named."""
-    other = await rollnet("up", "topologies/solo.yaml", "--name", "other", "--detach", "--json")
+async def test_two_devnets_side_by_side(
+    described: dict[str, Any], rollnet: Rollnet, topology_file: Callable[..., Path]
+) -> None:
+    """A second one is independent, and says that it holds no limits; without --net a command asks which; down takes what was named."""
+    limited = topology_file("limited", ("alpha",), "resources: {memory: 1GiB, nodes: {l1: {cpus: 1}}}")
+    other = await rollnet("up", str(limited), "--name", "other", "--detach", "--json")
     assert 0 == other.code, other
+    assert {
+        "kind": "process",
+        "why": "$ROLLNET_RUNTIME asks for it",
+        "limits_not_held": ["l1", "sequencer", "alpha", "relayer"],
+    } == other.json["runtime"]
+    assert (1, 1) == (other.err.count("runtime: process, "), other.err.count("limits are not held"))
     which, status = await asyncio.gather(rollnet("strategy", "run", "vertical"), rollnet("status", "--json"))
     assert (1, True) == (which.code, "--net" in which.err)
     assert {NET, "other"} == {devnet["name"] for devnet in status.json["devnets"]}

@@ -3,6 +3,7 @@
 import asyncio
 import os
 import signal
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -13,14 +14,24 @@ from orchestrator.chains import ChainHandle
 from orchestrator.cli.testing import Rollnet, started
 from orchestrator.devnet import Devnet
 from orchestrator.registry import Registry
-from orchestrator.rundir import RunDirectory
+from orchestrator.rundir import RunDirectory, cache
 from orchestrator.runner import main_job
+from orchestrator.runtimes.choice import VARIABLE, choose
+from orchestrator.runtimes.docker.image.build import BASE_VARIABLE
 from orchestrator.runtimes.docker.testing import NOTHING, footprint
+from orchestrator.strategies import presets
 from orchestrator.verification import stored_sources, verify
 
 pytestmark = [pytest.mark.docker, pytest.mark.usefixtures("image")]
 
 GONE_S = 30.0
+QUICK = "{engine: evm, block_time: 1s, settlement: {challenge_period: 1s, proposal_interval: 1s}}"
+BRIDGED = """\
+l1: {block_time: 500ms}
+messaging: {mode: l1-bridge, sequencing_window: 10s}
+market: {underlying: ETH, spot: 2000, volatility: 0.6}"""
+NO_BASE = "127.0.0.1:1/nobody/nothing:1"
+"""An image of a registry that is not there."""
 
 
 @pytest.fixture(autouse=True)
@@ -31,23 +42,11 @@ def nothing_left(module_home: Path) -> Iterator[None]:
     assert footprint(module_home) == NOTHING
 
 
-@pytest.fixture
-def quad(repository: Path, tmp_path: Path) -> Path:
-    """Four rollups on Docker."""
-    text = (repository / "topologies" / "condor-quad.yaml").read_text()
-    path = tmp_path / "condor-quad.yaml"
-    path.write_text(
-        "\n".join(
-            [*(line for line in text.splitlines() if not line.startswith("runtime:")), "runtime: docker\n"]
-        )
-    )
-    return path
-
-
-async def test_the_main_job(quad: Path, module_home: Path) -> None:
+async def test_the_main_job(repository: Path, module_home: Path) -> None:
     """A strategy commits, one aborts, the sequencer is killed under load: no partial bundle, and L1 alone gives the same rollups."""
+    quad = repository / "topologies" / "condor-quad.yaml"
     said: list[str] = []
-    verdict = await main_job(quad, said.append, state=module_home)
+    verdict = await main_job(quad, said.append, state=module_home, runtime="docker")
     assert ((), "valid") == (verdict.violations, verdict.rebuilt.verdict), said
     assert verdict.counts["committed"] > 0
     run = RunDirectory(verdict.report.parent)
@@ -76,10 +75,14 @@ async def test_the_same_devnet_on_both_runtimes(
             assert await first_block(one.rollup(name)) == await first_block(other.rollup(name))
 
 
-async def test_the_command_line(rollnet: Rollnet, module_home: Path) -> None:
-    """``up --runtime docker``, a strategy, a killed and returned node, logs, and ``down``, as on processes."""
-    up = await rollnet("up", "topologies/pair.yaml", "--runtime", "docker", "--detach", "--json")
-    assert 0 == up.code, up
+async def test_the_command_line(rollnet: Rollnet, module_home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """``up`` takes the engine and says so, ``status`` too; a strategy, a killed and returned node, logs and ``down``, as on processes."""
+    monkeypatch.delenv(VARIABLE)
+    up = await rollnet("up", "topologies/pair.yaml", "--detach", "--json")
+    assert (0, "docker", 1) == (up.code, up.json["runtime"]["kind"], up.err.count("runtime: docker, ")), up
+    status = (await rollnet("status", "pair", "--json")).json["devnets"][0]
+    assert up.json["runtime"] == status["runtime"]
+    assert all(node["container"].endswith(f"-{node['name']}") for node in status["nodes"])
     assert 0 == (await rollnet("strategy", "run", "vertical")).code
     killed = await rollnet("node", "kill", "alpha", "--json")
     assert "killed" == killed.json["state"]
@@ -90,6 +93,72 @@ async def test_the_command_line(rollnet: Rollnet, module_home: Path) -> None:
     down = await rollnet("down", "pair", "--json")
     assert (0, []) == (down.code, down.json["left_behind"])
     assert footprint(module_home) == NOTHING
+
+
+async def test_over_the_bridge(
+    topology_file: Callable[..., Path], rollnet: Rollnet, module_home: Path
+) -> None:
+    """Without a shared sequencer a message is executed, a strategy over two rollups commits, and L1 alone gives both rollups again."""
+    topology = topology_file("bridged", extra=BRIDGED, **dict.fromkeys(("alpha", "beta"), QUICK))
+    async with Devnet.launch(topology, state=module_home, runtime="docker") as net:
+        assert ["alpha-sequencer", "beta-sequencer"] == list(net.sequencers)
+        assert net.plan.market is not None
+        receiver, beta = net.accounts[1].address, net.rollup("beta")
+        before = int(await beta.rpc("eth_getBalance", receiver, "latest"), 16)
+        message = ("message", "send", "alpha", "beta", "--to", receiver, "--value", "1", "--net", net.name)
+        async with asyncio.TaskGroup() as both:
+            sent = both.create_task(rollnet(*message, "--json"))
+            run = both.create_task(net.run(presets.build("vertical", net.plan.market), account=2, tell=print))
+        assert (0, "executed") == (sent.result().code, sent.result().json["outcome"]), sent.result()
+        assert "committed" == run.result().outcome
+        assert before + 10**18 == int(await beta.rpc("eth_getBalance", receiver, "latest"), 16)
+        found = await rollnet("verify", net.name, "--json")
+        assert (0, "valid") == (found.code, found.json["verdict"]), found
+
+
+async def test_auto_needs_an_image(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`auto` takes the engine that answers; with a base image that is nowhere to be had it takes processes, and says why."""
+    monkeypatch.delenv(VARIABLE)
+    taken = await choose("auto", print)
+    assert ("docker", True) == (taken.kind, taken.why.startswith("an engine answers: Docker "))
+    monkeypatch.setenv(BASE_VARIABLE, NO_BASE)
+    taken = await choose("auto", print)
+    assert ("process", True) == (taken.kind, NO_BASE in taken.why)
+
+
+async def test_an_image_that_can_not_be_built(
+    rollnet: Rollnet, module_home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who asks for Docker without an image and without a base for one is told what to do, with exit code 2, and nothing is made."""
+    monkeypatch.setenv(BASE_VARIABLE, NO_BASE)
+    said = await rollnet("up", "topologies/solo.yaml", "--runtime", "docker", "--detach")
+    assert (2, True, True) == (said.code, NO_BASE in said.err, "make-base" in said.err), said
+    assert ((), NOTHING) == (Registry(module_home).entries(), footprint(module_home))
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="a disk of its own takes root")
+async def test_a_disk_without_room_for_the_image(repository: Path, module_home: Path, tmp_path: Path) -> None:
+    """Where this host's disk is full while the image is gathered, one error says where to make room; no file stays."""
+    room = (
+        "mount -t tmpfs -o size=8m none $XDG_CACHE_HOME && mkdir -p $XDG_CACHE_HOME/rollnet/image-dependencies && "
+        'mount --bind $DEPENDENCIES $XDG_CACHE_HOME/rollnet/image-dependencies && exec "$0" image build --again'
+    )
+    process = await asyncio.create_subprocess_exec(
+        *("unshare", "--mount", "sh", "-c", room, str(Path(sys.executable).with_name("rollnet"))),
+        cwd=repository,
+        env={
+            **os.environ,
+            "DEPENDENCIES": str(cache() / "image-dependencies"),
+            "XDG_CACHE_HOME": str(tmp_path),
+            "ROLLNET_HOME": str(module_home),
+        },
+        stderr=asyncio.subprocess.PIPE,
+    )
+    _, err = await process.communicate()
+    assert (1, 0, 1) == (process.returncode, err.count(b"Traceback"), err.count(b"error:")), err
+    assert b"No space left on device" in err
+    assert b"XDG_CACHE_HOME" in err
+    assert [] == list(tmp_path.iterdir())
 
 
 async def test_gc_after_supervisor_and_guard_were_killed(rollnet: Rollnet, module_home: Path) -> None:

@@ -15,6 +15,7 @@ from orchestrator.topology.durations import format_duration, parse_duration, sug
 from orchestrator.topology.errors import InvalidTopology
 from orchestrator.topology.load import read_topology
 from orchestrator.topology.names import RESERVED_NAMES, is_name, suggest_name
+from orchestrator.topology.sizes import parse_size
 from orchestrator.topology.spec import TopologySpec
 
 
@@ -260,6 +261,11 @@ ROLLUP = maybe(
         proposal_interval=durations("60s", "1d"),
     ),
 )
+LIMITS = {
+    "memory": st.integers(32, 1_048_576).map(lambda mebibytes: f"{mebibytes}MiB"),
+    "cpus": st.floats(0.05, 1024),
+    "pids": st.integers(32, 10**6),
+}
 PRICES = st.integers(10_000, 10**12).map(lambda millionths: millionths / 1e6)
 MARKET = st.fixed_dictionaries(
     {"underlying": st.sampled_from(["ETH", "BTC", "X1"]), "spot": PRICES, "volatility": st.floats(0.01, 10)},
@@ -291,6 +297,11 @@ TOPOLOGY = st.fixed_dictionaries(
             sequencing_window=durations("2h", "7d"),
         ),
         "market": MARKET,
+        "resources": maybe(
+            **LIMITS,
+            roles=st.dictionaries(st.sampled_from(["l1", "sequencer", "rollup", "relayer"]), maybe(**LIMITS)),
+            nodes=st.dictionaries(st.just("l1"), maybe(**LIMITS)),
+        ),
     },
 )
 
@@ -306,6 +317,8 @@ def agrees(written: Any, read: Any) -> bool:
         return len(written) == len(read) and all(map(agrees, written, read))
     if isinstance(written, str) and isinstance(read, float):
         return parse_duration(written) == read
+    if isinstance(written, str) and isinstance(read, int):
+        return parse_size(written) == read
     return bool(written == read)
 
 

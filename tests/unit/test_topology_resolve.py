@@ -150,6 +150,7 @@ def test_what_the_file_says_wins() -> None:
             "strikes": (50000, 70000.5),
             "price_cap": 3,
         },
+        resources={"nodes": {"b": {"memory": "1GiB", "cpus": 1.5, "pids": 300}}},
     )
     expected = {
         "name": "x",
@@ -186,6 +187,7 @@ def test_what_the_file_says_wins() -> None:
             "strikes": [50000.0, 70000.5],
             "price_cap": 180000.0,
         },
+        "limits": [{"node": "b", "memory_bytes": 2**30, "cpus": 1.5, "pids": 300}],
     }
     decided = plan_to_dict(plan)
     assert expected == {key: value for key, value in decided.items() if key not in ("users", "roles")}

@@ -5,14 +5,20 @@ and a client of its own.
 """
 
 import asyncio
+import contextlib
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Any, BinaryIO, Self, TypeVar
+from dataclasses import replace
+from pathlib import Path
+from typing import IO, Any, BinaryIO, Self, TypeVar
 
+from orchestrator.runtimes.base import Limits
 from orchestrator.runtimes.docker.address import Address
+from orchestrator.runtimes.docker.events import EventWatch
 from orchestrator.runtimes.docker.labels import Labelled
 from orchestrator.runtimes.docker.sdk import Client, ContainerPlan, LifeEvents
+from orchestrator.runtimes.docker.sdk_faults import FaultCalls
 from orchestrator.runtimes.docker.sweep import remove
 
 _CALLS = 16
@@ -29,16 +35,39 @@ class Engine:
         self._threads = threading.local()
         self._pool = ThreadPoolExecutor(_CALLS, "docker")
         self._running: set[Future[Any]] = set()
+        self.events: EventWatch | None = None
+        """What it says of the run that is watched."""
 
     @classmethod
-    async def connect(cls) -> Self:
-        """The engine that the ``docker`` command would use; errors as :meth:`Address.find`."""
-        return cls(await asyncio.to_thread(Address.find))
+    async def connect(cls, variables: Mapping[str, str] | None = None) -> Self:
+        """The engine that the ``docker`` command would use; argument and errors as :meth:`Address.find`."""
+        return cls(await asyncio.to_thread(Address.find, variables))
 
     @property
     def described(self) -> str:
         """For people."""
-        return f"Docker {self._address.information.get('ServerVersion', '?')}"
+        where = "" if self.host.startswith("unix:") else f" at {self.host}"
+        return f"Docker {self._address.information.get('ServerVersion', '?')}{where}"
+
+    @property
+    def host(self) -> str:
+        """Its URL."""
+        return self._address.host
+
+    @property
+    def variables(self) -> Mapping[str, str]:
+        """The environment that leads to it; see :class:`Address`."""
+        return self._address.variables
+
+    @property
+    def memory(self) -> int:
+        """Bytes that its machine has."""
+        return int(self._address.information["MemTotal"])
+
+    def within(self, limits: Limits) -> Limits:
+        """Limits as the engine takes them: it refuses more processors than it has, which is no limit at all."""
+        has = self._address.information.get("NCPU")
+        return replace(limits, cpus=min(limits.cpus, has)) if has and limits.cpus else limits
 
     @property
     def remaps_users(self) -> str:
@@ -71,15 +100,19 @@ class Engine:
         marks: Mapping[str, str],
         arguments: Mapping[str, str],
         progress: Callable[[str], None],
+        *,
+        networked: bool = False,
     ) -> None:
-        """Build an image from a tar file that holds a ``Dockerfile``, without any network.
+        """Build an image from a tar file that holds a ``Dockerfile``, without any network unless it is asked for.
 
         Raises:
             ImageError: a step failed.
         """
         await self._long(
             progress,
-            lambda client, tell, given_up: client.build(context, tag, marks, arguments, tell, given_up),
+            lambda client, tell, given_up: client.build(
+                context, tag, marks, arguments, tell, given_up, networked
+            ),
         )
 
     async def output_of(self, image: str, command: Sequence[str]) -> bytes:
@@ -107,6 +140,38 @@ class Engine:
         """Attach a container to a network, under these names."""
         await self._call(lambda client: client.connect(network, container, aliases))
 
+    async def run(self, plan: ContainerPlan) -> str:
+        """Make a container that nobody attends, and start it; returns its id."""
+        container = await self._call(lambda client: client.create_container(plan))
+        await self._call(lambda client: client.start(container))
+        return container
+
+    async def sees(self, path: Path, image: str, name: str, marks: Mapping[str, str]) -> bool:
+        """Whether a path of this host is one of the engine's; see ``sdk_files``, as for those below."""
+        return await self._call(lambda client: client.files.sees(path, image, name, marks))
+
+    async def create_volume(self, name: str, marks: Mapping[str, str]) -> None:
+        """Make a volume."""
+        await self._call(lambda client: client.files.create_volume(name, marks))
+
+    async def create_shelf(
+        self, name: str, image: str, marks: Mapping[str, str], folders: Mapping[str, str]
+    ) -> str:
+        """Make a container that is never started, for archives to go in and out; returns its id."""
+        return await self._call(lambda client: client.files.create_shelf(name, image, marks, folders))
+
+    async def put(self, container: str, folder: str, archive: IO[bytes]) -> None:
+        """Unpack a tar file in a folder of a container."""
+        await self._call(lambda client: client.files.put(container, folder, archive))
+
+    async def fetch(self, container: str, folder: str, into: Path) -> None:
+        """Copy the regular files in a folder of a container into one here."""
+        await self._call(lambda client: client.files.fetch(container, folder, into))
+
+    async def published_ports(self) -> set[int]:
+        """Ports that containers of this engine publish, or will once they are started."""
+        return await self._call(lambda client: client.files.published())
+
     async def signal(self, container: str, name: str) -> bool:
         """Send a signal to a container's first process; ``False`` if it does not run."""
         return await self._call(lambda client: client.signal(container, name))
@@ -122,6 +187,14 @@ class Engine:
     async def inspect_container(self, container: str) -> Any:
         """All about a container."""
         return await self._call(lambda client: client.inspect_container(container))
+
+    def watch(self, run: str) -> None:
+        """Follow the events of a run's containers, for those who confirm."""
+        self.events = EventWatch(run, self._fault_calls)
+
+    async def faults(self, act: Callable[[FaultCalls], Answer]) -> Answer:
+        """A call that only faults need, see ``sdk_faults``."""
+        return await self._call(lambda client: act(client.faults))
 
     def live(self, container: str, events: LifeEvents) -> None:
         """Start a container and tell of its life, on a thread that ends with it."""
@@ -143,7 +216,18 @@ class Engine:
 
     def close(self) -> None:
         """Use it no more."""
+        if self.events is not None:
+            self.events.close()
         self._pool.shutdown(wait=False)
+
+    @contextlib.contextmanager
+    def _fault_calls(self) -> Iterator[FaultCalls]:
+        """For a thread of its own."""
+        client = Client(self._address)
+        try:
+            yield client.faults
+        finally:
+            client.close()
 
     async def _call(self, act: Callable[[Client], Answer]) -> Answer:
         future = self._pool.submit(lambda: act(self._client()))

@@ -5,7 +5,7 @@
     DevnetError
     └── EngineError                 the engine said no, in its own words
         ├── EngineUnreachableError  start it, or get permission; or choose the process runtime
-        ├── EngineUnfitError        another engine: too old, or on another machine
+        ├── EngineUnfitError        another engine, or another way to it: too old, or its ports are out of reach
         ├── ImageError              build the image, or mend what it is built from
         ├── NameConflictError       something that is not ours has the name
         ├── AddressPoolError        networks have to go before another one fits
@@ -70,6 +70,11 @@ _KNOWN: tuple[tuple[tuple[str, ...], type[EngineError], str], ...] = (
         ("is already in use by container", "network with name"),
         NameConflictError,
         "it is not this devnet's, so it was left alone; remove or rename it",
+    ),
+    (
+        ("no such container",),
+        EngineError,
+        "somebody else has removed it; take the devnet down and up again to have it back",
     ),
     (("no such image", "pull access denied"), ImageError, "build it: rollnet image build"),
 )

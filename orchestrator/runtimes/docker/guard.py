@@ -12,22 +12,30 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 
 _PATIENCE_S = 5.0
-_SECOND_LOOK_S = 1.0
-"""An engine may go on making what a dead supervisor had asked for."""
+_UNREACHABLE_S = 300.0
+"""How long to go on asking an engine that does not answer, seconds; afterwards ``rollnet gc`` is left."""
+_BETWEEN_LOOKS_S, _EMPTY_LOOKS = 1.0, 3
+"""An engine may go on making what a dead supervisor had asked for, a busy one for seconds."""
 
 
-def post(run_id: str) -> "subprocess.Popen[bytes]":
-    """Start a guard; it lives until :func:`dismiss`, or until this process dies and it has done its work."""
+def post(run_id: str, engine: Mapping[str, str]) -> "subprocess.Popen[bytes]":
+    """Start a guard; it lives until :func:`dismiss`, or until this process dies and it has done its work.
+
+    Args:
+        run_id: of the run that it watches over.
+        engine: environment that leads to its engine, see ``Address``.
+    """
     # A session of its own: a terminal's Ctrl-C is not for it.
-    env = {key: value for key, value in os.environ.items() if not key.startswith("ROLLNET_")}
+    env = {key: value for key, value in os.environ.items() if not key.startswith(("ROLLNET_", "DOCKER_"))}
     return subprocess.Popen(
         [sys.executable, "-m", __name__, run_id],
         stdin=subprocess.PIPE,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
-        env=env,
+        env={**env, **engine},
         start_new_session=True,
     )
 
@@ -46,11 +54,17 @@ def _guard(run_id: str) -> None:
         signal.signal(number, signal.SIG_IGN)
     if os.read(0, 1):
         return
-    from orchestrator.runtimes.docker.sweep import sweep_run  # noqa: PLC0415 - see the module
+    from orchestrator.runtimes.docker.errors import EngineUnreachableError  # noqa: PLC0415 - see the module
+    from orchestrator.runtimes.docker.sweep import sweep_run  # noqa: PLC0415 - as above
 
-    sweep_run(run_id)
-    time.sleep(_SECOND_LOOK_S)
-    sweep_run(run_id)
+    deadline, empty = time.monotonic() + _UNREACHABLE_S, 0
+    while empty < _EMPTY_LOOKS:
+        try:
+            empty = 0 if sweep_run(run_id) else empty + 1
+        except EngineUnreachableError:  # what killed the supervisor may have taken the way there with it
+            if time.monotonic() > deadline:
+                raise
+        time.sleep(_BETWEEN_LOOKS_S)
 
 
 if __name__ == "__main__":

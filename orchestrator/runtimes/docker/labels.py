@@ -4,8 +4,12 @@ Labels decide, names only help people: whatever carries a run's label is removed
 A dead run is told as for processes: by its owner's process id, start time and process-id namespace.
 """
 
-from collections.abc import Mapping
+import contextlib
+import hashlib
+import platform
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 from orchestrator.rundir import RunDirectory
@@ -13,6 +17,8 @@ from orchestrator.runtimes.orphans import ProcessId
 
 RUN = "rollnet.run"
 """Run id; unique for each devnet that ever ran."""
+HOST = "rollnet.host"
+"""The machine that the run's supervisor is on: an engine may serve several, whose state homes and runs may be called alike."""
 HOME = "rollnet.home"
 """State home of the run; a sweep of one home leaves the others alone."""
 OWNER = "rollnet.owner"
@@ -20,6 +26,8 @@ OWNER = "rollnet.owner"
 TOPOLOGY = "rollnet.topology"
 NODE = "rollnet.node"
 ROLE = "rollnet.role"
+PORTS = "rollnet.ports"
+"""What a container will publish once it is started, separated by commas."""
 IMAGE = "rollnet.image"
 """On images: the digest of what went in."""
 BASE = "rollnet.base"
@@ -28,10 +36,10 @@ BASE = "rollnet.base"
 
 @dataclass(frozen=True, slots=True)
 class Labelled:
-    """A container or a network of ours, as an engine lists it."""
+    """A container, a network or a volume of ours, as an engine lists it."""
 
     kind: str
-    """``container`` or ``network``."""
+    """``container``, ``network`` or ``volume``."""
     identity: str
     name: str
     labels: Mapping[str, str]
@@ -40,6 +48,11 @@ class Labelled:
     def run_id(self) -> str:
         """Of the run that it belongs to."""
         return self.labels.get(RUN, "")
+
+    @property
+    def of_this_host(self) -> bool:
+        """Whether its run was supervised from this machine."""
+        return self.labels.get(HOST, this_host()) == this_host()
 
     def orphaned(self, home: Path) -> bool:
         """Whether its run belongs to this state home and its supervisor is gone."""
@@ -53,16 +66,31 @@ class Labelled:
         return f"{self.kind} {self.name} of run {self.run_id}"
 
 
+@cache
+def this_host() -> str:
+    """This machine, or container, as it is called over its restarts: a digest, since labels are there for all to read."""
+    machine = ""
+    with contextlib.suppress(OSError):
+        machine = Path("/etc/machine-id").read_text().strip()
+    return hashlib.blake2b(f"{platform.node()}/{machine}".encode(), digest_size=8).hexdigest()
+
+
 def of_run(run: RunDirectory, home: Path, owner: ProcessId) -> dict[str, str]:
     """What everything of a run is labelled with."""
     return {
         RUN: run.run_id,
+        HOST: this_host(),
         HOME: str(home.absolute()),
         OWNER: owner.text(),
         TOPOLOGY: run.path.parent.name,
     }
 
 
+def listed(ports: Iterable[int]) -> str:
+    """Ports as :data:`PORTS` has them."""
+    return ",".join(map(str, ports))
+
+
 def prefix(run: RunDirectory) -> str:
-    """How the names of a run's containers and networks begin: readable, and unique on an engine."""
+    """How the names of a run's containers, networks and volumes begin: readable, and unique on an engine."""
     return f"rollnet-{run.path.parent.name}-{run.run_id.rpartition('-')[2]}"

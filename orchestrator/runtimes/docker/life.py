@@ -13,9 +13,11 @@ from typing import Any
 
 from orchestrator.runtimes.base import NodeState
 from orchestrator.runtimes.docker.engine import Engine
-from orchestrator.runtimes.docker.errors import EngineError
+from orchestrator.runtimes.docker.errors import EngineError, EngineUnreachableError
+from orchestrator.runtimes.docker.events import EngineEvent, in_words
 from orchestrator.runtimes.errors import NodeStartError, NodeStuckError
 from orchestrator.runtimes.logfile import CappedLog
+from orchestrator.runtimes.node_life import Change
 
 _PATIENCE_S = 60.0
 """Longest time between a forced end and its confirmation, seconds; a busy engine takes several."""
@@ -44,7 +46,13 @@ class ContainerLife:
         self._signals: set[asyncio.Task[None]] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self._struck = False
-        """Whether a signal that was to end it found it alive."""
+        """Whether something that was to end it found it alive."""
+        self._foreseen = False
+        self._watch = engine.events
+        self._mark = self._watch.mark(container) if self._watch is not None else 0
+        self._began = False
+        if self._watch is not None:
+            self._watch.listen(container, self._heard)
         self.pid: int | None = None
         self.paused = False
         self.asked: NodeState | None = None
@@ -72,6 +80,19 @@ class ContainerLife:
         if not self.over:
             self.asked = how
             self._task(self._signal(number), self._signals)
+
+    def foresee(self, how: NodeState | None) -> None:
+        """An end that comes now was asked for in this way, though by no signal of ours; ``None`` takes it back."""
+        if not self.over:
+            self.asked = how
+            self._struck = self._foreseen = how is not None
+
+    async def witnessed(self, change: Change) -> str | None:
+        """The engine's events, with its times; see ``NodeLife``."""
+        if self._watch is None or (self._started.done() and self._started.result() is not None):
+            return None
+        found = await self._watch.life(self._container, self._mark, change)
+        return in_words(found, change) if found else None
 
     async def freeze(self) -> None:
         """Freeze it; the engine answers when nothing in it runs. Returns as well if it ends instead."""
@@ -139,16 +160,32 @@ class ContainerLife:
         if not self._struck:
             self.asked = None
         if status is None:
-            self._note("the Docker engine went away")
+            self._note(await self._why_unknown())
         elif status > _BY_SIGNAL:
             self.exit_signal = _signal_name(status - _BY_SIGNAL)
-            if self.asked is None and await self._out_of_memory():
+            if (self.asked is None or self._foreseen) and await self._out_of_memory():
                 self._note("killed by the kernel: out of memory")
         else:
             self.exit_code = status
         self.paused = False
         self._ended.set()
         self._on_end()
+
+    def _heard(self, event: EngineEvent) -> None:
+        """Whoever freezes and thaws it, this is its state; what the life before did comes before its start."""
+        self._began = self._began or event.action == "start"
+        if self._began and not self.over and event.action in {"pause", "unpause"}:
+            self.paused = event.action == "pause"
+
+    async def _why_unknown(self) -> str:
+        """Why nobody can say how it ended."""
+        try:
+            await self._engine.inspect_container(self._container)
+        except EngineUnreachableError:
+            return "the Docker engine went away"
+        except EngineError:
+            return "somebody else has removed its container"
+        return "the Docker engine does not say how it ended"
 
     async def _out_of_memory(self) -> bool:
         with contextlib.suppress(EngineError):

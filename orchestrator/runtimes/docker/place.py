@@ -1,14 +1,15 @@
 """A node's place on an engine: its container, with folders of this host in it and ports of this host before it."""
 
 from collections.abc import Callable, Mapping
+from typing import TypeVar
 
 import orjson
 
 from orchestrator.runtimes import ordering
 from orchestrator.runtimes.base import HttpRequest, JsonRpcRequest, NodeSpec
 from orchestrator.runtimes.docker.engine import Engine
+from orchestrator.runtimes.docker.gate import in_url
 from orchestrator.runtimes.docker.life import ContainerLife
-from orchestrator.runtimes.docker.sdk import ContainerPlan
 from orchestrator.runtimes.logfile import CappedLog
 from orchestrator.runtimes.ports import LOOPBACK
 
@@ -23,6 +24,8 @@ _FIRST_PORT = 8545
 """Inside, a node's ports count from here in the order of its spec: each container has an address of its own."""
 _EVERYWHERE = "0.0.0.0"
 
+Planned = TypeVar("Planned")
+
 
 class ContainerPlace:
     """Fulfils ``Place``.
@@ -31,23 +34,37 @@ class ContainerPlace:
         engine: runs it.
         spec: the node.
         container: the id of its container.
-        published: port on 127.0.0.1 by endpoint name.
+        published: port by endpoint name.
+        container_name: its name.
+        host: under which this one reaches published ports.
     """
 
-    def __init__(self, engine: Engine, spec: NodeSpec, container: str, published: Mapping[str, int]) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        spec: NodeSpec,
+        container: str,
+        published: Mapping[str, int],
+        container_name: str,
+        host: str = LOOPBACK,
+    ) -> None:
         self._engine, self._spec = engine, spec
+        self.container_name = container_name
         self.container = container
-        self._published = dict(published)
+        self._published, self._host = dict(published), host
+        self.life: ContainerLife | None = None
+        """The last one."""
 
     def address(self, port: str) -> str | None:
         """See ``Place``."""
         if port not in self._published:
             return None
-        return f"{self._spec.ports[port]}://{LOOPBACK}:{self._published[port]}"
+        return f"{self._spec.ports[port]}://{in_url(self._host)}:{self._published[port]}"
 
     def begin(self, log: CappedLog, on_end: Callable[[], None]) -> ContainerLife:
         """Start the container; see ``Place``."""
-        return ContainerLife(self._engine, self._spec.name, self.container, log, on_end)
+        self.life = ContainerLife(self._engine, self._spec.name, self.container, log, on_end)
+        return self.life
 
 
 def inner_ports(spec: NodeSpec) -> dict[str, int]:
@@ -61,14 +78,18 @@ def public_ports(spec: NodeSpec) -> list[str]:
 
 
 def filled(
-    spec: NodeSpec, specs: Mapping[str, NodeSpec], plan: Callable[[list[str], dict[str, str]], ContainerPlan]
-) -> ContainerPlan:
+    spec: NodeSpec,
+    specs: Mapping[str, NodeSpec],
+    plan: Callable[[list[str], dict[str, str]], Planned],
+    host: Callable[[str], str] = str,
+) -> Planned:
     """The container of a node, with the placeholders of its command and environment filled in.
 
     Args:
         spec: the node.
         specs: all nodes by name.
         plan: makes the plan from a command and an environment.
+        host: what a node is called on the fabric, given its name.
     """
 
     def placeholder(words: tuple[str, ...]) -> str:
@@ -85,7 +106,7 @@ def filled(
                 return str(inner_ports(spec)[port])
             case _:
                 other = specs[words[1]]
-                return f"{other.ports[words[2]]}://{other.name}:{inner_ports(other)[words[2]]}"
+                return f"{other.ports[words[2]]}://{host(other.name)}:{inner_ports(other)[words[2]]}"
 
     command = [ordering.fill(word, placeholder) for word in spec.command]
     return plan(command, {key: ordering.fill(value, placeholder) for key, value in spec.env.items()})

@@ -1,9 +1,7 @@
 """The Docker runtime; see the package for its picture.
 
-Published ports are reserved here (see ``runtimes.ports``) and given to the engine as fixed ones, whose listener sets ``SO_REUSEADDR``
-and so may take them: endpoints are known before anything runs, and are the same after every restart. Left to itself the
-engine hands out another port after each. Run and data directories are folders of this host in the containers, so that
-journals and stores are read the same way, and outlive the containers, on every runtime.
+Published ports are fixed ones: endpoints are known before anything runs, and are the same after every restart. Left to itself the engine hands
+out another port after each. Where files are, and where ports open, is the ``site``'s: of this host, or of another.
 """
 
 import asyncio
@@ -18,22 +16,15 @@ from orchestrator.runtimes import ordering, orphans
 from orchestrator.runtimes.base import Capability, ExitListener, NodeSpec, NodeStatus
 from orchestrator.runtimes.docker import guard, labels
 from orchestrator.runtimes.docker.engine import Engine
-from orchestrator.runtimes.docker.place import (
-    DATA_FOLDER,
-    RUN_FOLDER,
-    ContainerPlace,
-    filled,
-    health_command,
-    inner_ports,
-    public_ports,
-)
+from orchestrator.runtimes.docker.errors import EngineError
+from orchestrator.runtimes.docker.faults.beside import SideCars
+from orchestrator.runtimes.docker.faults.means import DockerMeans
+from orchestrator.runtimes.docker.faults.targets import NO_PORT, Target, Targets
+from orchestrator.runtimes.docker.place import ContainerPlace, filled, health_command, inner_ports
 from orchestrator.runtimes.docker.sdk import ContainerPlan
+from orchestrator.runtimes.docker.site import Site, find_site
 from orchestrator.runtimes.managed_node import ManagedNode
 from orchestrator.runtimes.managed_runtime import ManagedRuntime
-from orchestrator.runtimes.ports import PortReservations
-
-IMAGE_USER = 10001
-"""The image's own user and group, who owns nothing on this host."""
 
 Made = TypeVar("Made")
 
@@ -71,13 +62,14 @@ class DockerRuntime(ManagedRuntime):
         self._run, self._image, self._on_exit, self._tied = run, image, on_exit, tied
         self._prefix = labels.prefix(run)
         self._engine: Engine | None = None
-        self._ports = PortReservations()
+        self._site: Site | None = None
         self._guard: subprocess.Popen[bytes] | None = None
+        self._docker_means: DockerMeans | None = None
 
     @property
     def capabilities(self) -> frozenset[Capability]:
-        """Everything but ``EXEC`` and ``NETWORK_FAULTS``."""
-        return frozenset(Capability) - {Capability.EXEC, Capability.NETWORK_FAULTS}
+        """Everything but ``EXEC``."""
+        return frozenset(Capability) - {Capability.EXEC}
 
     async def prepare(self, specs: Sequence[NodeSpec]) -> None:
         """Make the networks and containers, start none; see :class:`Runtime`.
@@ -89,24 +81,30 @@ class DockerRuntime(ManagedRuntime):
         ordering.check(specs)
         self._engine = engine = await Engine.connect()
         if self._tied:
-            self._guard = await asyncio.to_thread(guard.post, self._run.run_id)
-        user = self._own_folders(specs)
-        control, fabric = await _all(
-            engine.create_network(f"{self._prefix}-control", self._marks, internal=False),
+            self._guard = await asyncio.to_thread(guard.post, self._run.run_id, engine.variables)
+        engine.watch(self._run.run_id)
+        control = f"{self._prefix}-control"
+        _, fabric = await _all(
+            engine.create_network(control, self._marks, internal=False),
             engine.create_network(f"{self._prefix}-fabric", self._marks, internal=True),
         )
+        self._site = site = await find_site(engine, self._run, self._image, self._marks, self._prefix)
+        await site.open(specs, control)
         by_name = {spec.name: spec for spec in specs}
-        places = await _all(*(self._place(engine, spec, by_name, fabric, user) for spec in specs))
-        del control
+        places = await _all(*(self._place(engine, site, spec, by_name, fabric) for spec in specs))
+        self._docker_means = self._fault_means(engine, specs, places)
         for spec, place in zip(specs, places, strict=True):
-            self._nodes[spec.name] = ManagedNode(spec, self._run, place, self._on_exit)
+            self._nodes[spec.name] = ManagedNode(spec, self._run, place, self._on_exit, self._faults.renew)
 
     async def _place(
-        self, engine: Engine, spec: NodeSpec, specs: dict[str, NodeSpec], fabric: str, user: str | None
+        self, engine: Engine, site: Site, spec: NodeSpec, specs: dict[str, NodeSpec], fabric: str
     ) -> ContainerPlace:
-        published = {name: self._ports.reserve() for name in public_ports(spec)}
-        inside = inner_ports(spec)
-        folder = Path(RUN_FOLDER)
+        published, inside = site.ports(spec.name), inner_ports(spec)
+        marks = {
+            labels.NODE: spec.name,
+            labels.ROLE: spec.role,
+            labels.PORTS: labels.listed(published.values()),
+        }
 
         def plan(command: list[str], environment: dict[str, str]) -> ContainerPlan:
             return ContainerPlan(
@@ -114,50 +112,74 @@ class DockerRuntime(ManagedRuntime):
                 image=self._image,
                 command=command,
                 environment=environment,
-                labels={**self._marks, labels.NODE: spec.name, labels.ROLE: spec.role},
+                labels={**self._marks, **marks},
                 network=f"{self._prefix}-control",
                 published={inside[name]: port for name, port in published.items()},
-                mounts=(
-                    (self._run.path, RUN_FOLDER, "ro"),
-                    (self._run.journals, str(folder / self._run.journals.name), "rw"),
-                    (self._run.data_of(spec.name), DATA_FOLDER, "rw"),
-                ),
-                user=user,
+                bind=site.bind,
+                mounts=site.mounts(spec.name),
+                user=site.user,
                 health=health_command(spec),
                 log_cap_bytes=spec.log_cap_bytes,
+                limits=engine.within(spec.limits),
             )
 
         container = await engine.create_container(filled(spec, specs, plan))
         await engine.connect_network(fabric, container, [spec.name])
-        return ContainerPlace(engine, spec, container, published)
+        return ContainerPlace(engine, spec, container, published, f"{self._prefix}-{spec.name}", site.reached)
 
-    def _own_folders(self, specs: Sequence[NodeSpec]) -> str | None:
-        """Let nodes write their journals and data; returns the user as whom they run, ``None`` for the image's own."""
-        assert self._engine is not None, "called by prepare"
-        writable = [self._run.journals, *(self._run.data_of(spec.name) for spec in specs)]
-        for folder in writable:
-            folder.mkdir(parents=True, exist_ok=True)
-        if self._engine.remaps_users == "rootless":
-            return "0:0"  # which is this user, and nobody else's root
-        if self._engine.remaps_users:
-            for folder in writable:
-                folder.chmod(0o777)  # the engine decides as whom it writes
-            return None
-        if os.geteuid() != 0:
-            return f"{os.geteuid()}:{os.getegid()}"
-        for folder in writable:
-            os.chown(folder, IMAGE_USER, IMAGE_USER)
-        return None
+    async def start(self, name: str) -> None:
+        """Bring there what it needs, and start it; see :class:`Runtime`."""
+        await self._deliver(name)
+        await super().start(name)
+
+    async def restart(self, name: str) -> None:
+        """As :meth:`start`; see :class:`Runtime`."""
+        await self._deliver(name)
+        await super().restart(name)
+
+    async def _deliver(self, name: str) -> None:
+        if self._site is not None:
+            await self._site.deliver(self._node(name).spec.name)
+
+    def _means(self) -> DockerMeans:
+        assert self._docker_means is not None, "there are nodes, so it was prepared"
+        return self._docker_means
+
+    def _fault_means(
+        self, engine: Engine, specs: Sequence[NodeSpec], places: Sequence[ContainerPlace]
+    ) -> DockerMeans:
+        targets = {
+            spec.name: Target(spec.name, place, next(iter(inner_ports(spec).values()), NO_PORT))
+            for spec, place in zip(specs, places, strict=True)
+        }
+        side_cars = SideCars(engine, self._image, self._marks, self._prefix, self._note)
+        return DockerMeans(Targets(engine, f"{self._prefix}-fabric", targets), side_cars, self.logs)
+
+    def _note(self, line: str) -> None:
+        with self._run.log_of("engine").open("a") as log:
+            log.write(f"{line}\n")
 
     async def _give_back(self) -> None:
         try:
             if self._engine is not None:
+                await self._bring_home()
                 await self._engine.remove_run(self._run.run_id)
                 self._engine.close()
         finally:
-            self._ports.close()
-            if self._guard is not None:
-                await asyncio.to_thread(guard.dismiss, self._guard)
+            if self._site is not None:
+                await self._site.close()
+        # Not where that failed: the guard outlives us, and tries again.
+        if self._guard is not None:
+            await asyncio.to_thread(guard.dismiss, self._guard)
+
+    async def _bring_home(self) -> None:
+        """Have everything that nodes left on this host; what can't be had is no reason to leave the rest there."""
+        if self._site is None:
+            return
+        try:
+            await self._site.bring_home()
+        except EngineError as exc:
+            self._run.log_of("engine").write_text(f"not everything that nodes left was brought here: {exc}\n")
 
 
 async def _all(*works: Coroutine[Any, Any, Made]) -> list[Made]:

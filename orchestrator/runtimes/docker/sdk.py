@@ -3,7 +3,7 @@
 import contextlib
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol
@@ -11,15 +11,15 @@ from typing import Any, BinaryIO, Protocol
 import docker
 import requests
 
+from orchestrator.runtimes.base import Limits
 from orchestrator.runtimes.docker import labels
 from orchestrator.runtimes.docker.address import ANSWER_S, Address
-from orchestrator.runtimes.docker.errors import (
-    EngineError,
-    EngineUnreachableError,
-    ImageError,
-    from_answer,
-)
+from orchestrator.runtimes.docker.answers import answers as _answers
+from orchestrator.runtimes.docker.attached import output_of
+from orchestrator.runtimes.docker.errors import EngineError, ImageError, from_answer
 from orchestrator.runtimes.docker.labels import Labelled
+from orchestrator.runtimes.docker.sdk_faults import FaultCalls
+from orchestrator.runtimes.docker.sdk_files import Files
 from orchestrator.runtimes.ports import LOOPBACK
 
 _NOT_MODIFIED, _NOT_FOUND, _CONFLICT = 304, 404, 409
@@ -42,14 +42,19 @@ class ContainerPlan:
     network: str
     """Name of the network on which ports are published."""
     published: Mapping[int, int] = field(default_factory=dict)
-    """Port inside to port on 127.0.0.1."""
-    mounts: Sequence[tuple[Path, str, str]] = ()
-    """Folder here, folder inside, ``ro`` or ``rw``."""
+    """Port inside to port outside."""
+    bind: str = LOOPBACK
+    """Address of the engine's machine on which they open."""
+    mounts: Sequence[tuple[Path | str, str, str]] = ()
+    """Folder of the engine's machine or name of a volume, folder inside, ``ro`` or ``rw``."""
     user: str | None = None
     """``uid:gid``; the image's own by default."""
     health: Sequence[str] = ()
     """A command that says whether it is healthy."""
     log_cap_bytes: int = 16 * 1024 * 1024
+    limits: Limits = field(default_factory=Limits)
+    restarts: bool = False
+    """Whether the engine starts it again when it ends."""
 
 
 class LifeEvents(Protocol):
@@ -70,6 +75,8 @@ class Client:
 
     def __init__(self, address: Address) -> None:
         self._api: Any = docker.APIClient(**address.arguments, version=address.version, timeout=ANSWER_S)
+        self.files = Files(self._api)
+        self.faults = FaultCalls(self._api)
 
     def close(self) -> None:
         """Close its connections."""
@@ -110,8 +117,9 @@ class Client:
         arguments: Mapping[str, str],
         tell: Callable[[str], None],
         given_up: threading.Event,
+        networked: bool = False,
     ) -> None:
-        """Build an image from a tar file that holds a ``Dockerfile``, without any network."""
+        """Build an image from a tar file that holds a ``Dockerfile``, without any network unless it is asked for."""
         with _answers(f"build {tag}"):
             stream = self._api.build(
                 fileobj=context,
@@ -119,7 +127,7 @@ class Client:
                 tag=tag,
                 labels=dict(marks),
                 buildargs=dict(arguments),
-                network_mode="none",
+                network_mode="host" if networked else "none",
                 rm=True,
                 forcerm=True,
                 decode=True,
@@ -156,6 +164,11 @@ class Client:
         with _answers(f"connect container {container[:12]}"):
             self._api.connect_container_to_network(container, network, aliases=list(aliases))
 
+    def start(self, container: str) -> None:
+        """Start a container that nobody attends."""
+        with _answers(f"start container {container[:12]}"):
+            self._api.start(container)
+
     def signal(self, container: str, name: str) -> bool:
         """Send a signal to a container's first process; ``False`` if it does not run."""
         return self._tried(f"signal container {container[:12]}", lambda: self._api.kill(container, name))
@@ -178,7 +191,7 @@ class Client:
         try:
             with _answers(f"start container {container[:12]}"):
                 # Attached first, so that not a word is lost.
-                output = self._api.attach(container, stdout=True, stderr=True, stream=True)
+                output = output_of(self._api, container)
                 self._api.start(container)
         except EngineError as exc:
             events.on_start(exc)
@@ -192,22 +205,27 @@ class Client:
         events.on_end(exit_code)
 
     def labelled(self, run: str | None) -> list[Labelled]:
-        """All containers, then all networks, of one run or of all."""
+        """All containers, then all networks, then all volumes that this host has there, of one run or of all."""
         filters = {"label": labels.RUN if run is None else f"{labels.RUN}={run}"}
         with _answers("list what is ours"):
             containers = self._api.containers(all=True, filters=filters)
             networks = self._api.networks(filters=filters)
-        return [
+            volumes = self._api.volumes(filters=filters)["Volumes"] or []
+        found = [
             *(Labelled("container", c["Id"], c["Names"][0].lstrip("/"), c["Labels"]) for c in containers),
             *(Labelled("network", network["Id"], network["Name"], network["Labels"]) for network in networks),
+            *(Labelled("volume", volume["Name"], volume["Name"], volume["Labels"]) for volume in volumes),
         ]
+        return [labelled for labelled in found if labelled.of_this_host]
 
     def remove(self, found: Labelled) -> bool:
-        """Remove a container, running or not, or a network; ``False`` if something else has to go first."""
+        """Remove a container, running or not, a network or a volume; ``False`` if something else has to go first."""
         with _answers(f"remove {found.kind} {found.name}"):
             try:
                 if found.kind == "container":
                     self._api.remove_container(found.identity, force=True, v=True)
+                elif found.kind == "volume":
+                    self._api.remove_volume(found.identity)
                 else:
                     self._api.remove_network(found.identity)
             except docker.errors.NotFound:
@@ -234,13 +252,20 @@ class Client:
         half = max(plan.log_cap_bytes // 2, 4096)
         host = self._api.create_host_config(
             init=True,
+            # Names of nodes are answered at once; engines that reach no resolver leave those of dead ones without an answer.
+            dns_opt=["timeout:1", "attempts:2"],
             read_only=True,
             tmpfs={"/tmp": "size=256m,mode=1777"},  # noqa: S108 - inside the container, of its own
             cap_drop=["ALL"],
             security_opt=["no-new-privileges"],
-            port_bindings={inside: (LOOPBACK, outside) for inside, outside in plan.published.items()},
+            port_bindings={inside: (plan.bind, outside) for inside, outside in plan.published.items()},
             binds=[f"{here}:{inside}:{mode}" for here, inside, mode in plan.mounts],
+            restart_policy={"Name": "always"} if plan.restarts else None,
             log_config={"Type": "json-file", "Config": {"max-size": str(half), "max-file": "2"}},
+            mem_limit=plan.limits.memory_bytes,
+            memswap_limit=plan.limits.memory_bytes,  # the same as the memory: no swap
+            nano_cpus=None if plan.limits.cpus is None else round(plan.limits.cpus * 10**9),
+            pids_limit=plan.limits.pids,
         )
         health = {"test": ["CMD", *plan.health], "interval": _HEALTH_NS, "timeout": _HEALTH_PATIENCE_NS}
         endpoint = self._api.create_endpoint_config()
@@ -257,22 +282,6 @@ class Client:
             healthcheck=health if plan.health else None,
         )
         return str(made["Id"])
-
-
-@contextlib.contextmanager
-def _answers(what: str) -> Iterator[None]:
-    """The engine's refusals as our errors."""
-    try:
-        yield
-    except docker.errors.APIError as exc:
-        raise from_answer(what, str(exc.explanation or exc)) from exc
-    except docker.errors.DockerException as exc:
-        raise EngineError(f"can't {what}: {exc}") from exc
-    except (requests.RequestException, OSError) as exc:
-        raise EngineUnreachableError(
-            f"can't {what}: the Docker engine does not answer any more ({type(exc).__name__})",
-            "look at the engine's log; sweep what is left once it is back: rollnet gc",
-        ) from exc
 
 
 def _follow(what: str, stream: Any, tell: Callable[[str], None], given_up: threading.Event) -> None:

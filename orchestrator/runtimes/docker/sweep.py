@@ -1,11 +1,11 @@
-"""Removing what carries our labels: containers first, then the networks that they were on. Blocks.
+"""Removing what carries our labels: containers first, then the networks that they were on and the volumes that they had. Blocks.
 
 Looks again until nothing is found, because an engine may still be making what was asked of it when its asker died, and because
 networks go only after their last container has.
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -47,7 +47,7 @@ def remove(address: Address, ours: Callable[[Labelled], bool], run: str | None =
     try:
         with ThreadPoolExecutor(_AT_ONCE) as pool:
             while found := [labelled for labelled in client.labelled(run) if ours(labelled)]:
-                for kind in ("container", "network"):
+                for kind in ("container", "network", "volume"):
                     batch = [labelled for labelled in found if labelled.kind == kind]
                     gone = zip(batch, pool.map(one, batch), strict=True)
                     removed |= {labelled.identity: labelled for labelled, done in gone if done}
@@ -61,13 +61,17 @@ def remove(address: Address, ours: Callable[[Labelled], bool], run: str | None =
     return list(removed.values())
 
 
-def sweep_run(run: str) -> list[str]:
+def sweep_run(run: str, engine: Mapping[str, str] | None = None) -> list[str]:
     """Remove what is left of one run; one line each.
+
+    Args:
+        run: its id.
+        engine: environment that leads to its engine, see ``Address.find``.
 
     Raises:
         EngineError: the engine refuses, or does not answer.
     """
-    return [str(found) for found in remove(Address.find(), lambda found: found.run_id == run, run)]
+    return [str(found) for found in remove(Address.find(engine), lambda found: found.run_id == run, run)]
 
 
 def sweep_orphans(home: Path) -> list[str]:
@@ -75,9 +79,9 @@ def sweep_orphans(home: Path) -> list[str]:
     return [str(found) for found in remove(Address.find(), lambda found: found.orphaned(home))]
 
 
-def left_of(run: str) -> list[str]:
-    """What is there of a run; errors as :func:`sweep_run`."""
-    client = Client(Address.find())
+def left_of(run: str, engine: Mapping[str, str] | None = None) -> list[str]:
+    """What is there of a run; arguments and errors as :func:`sweep_run`."""
+    client = Client(Address.find(engine))
     try:
         return [str(found) for found in client.labelled(run)]
     finally:

@@ -5,6 +5,7 @@ import os
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import docker
 import pytest
@@ -38,18 +39,21 @@ def image_or_skip() -> str:
 
 
 def footprint(home: Path | None = None) -> Mapping[str, frozenset[str]]:
-    """Names of all containers, networks and volumes of an engine, or of those that belong to a state home; volumes have no home."""
+    """Names of all containers, networks and volumes of an engine, or of those that belong to a state home."""
     client = docker.APIClient()
-    filters = {"label": f"{labels.HOME}={home}"} if home is not None else {}
     try:
-        volumes = client.volumes()["Volumes"] or []
-        return {
-            "containers": frozenset(one["Names"][0] for one in client.containers(all=True, filters=filters)),
-            "networks": frozenset(one["Name"] for one in client.networks(filters=filters)),
-            "volumes": frozenset() if home is not None else frozenset(one["Name"] for one in volumes),
-        }
+        return footprint_of(client, {"label": f"{labels.HOME}={home}"} if home is not None else {})
     finally:
         client.close()
+
+
+def footprint_of(client: Any, filters: Mapping[str, str]) -> Mapping[str, frozenset[str]]:
+    """Names of all that an engine has and that pass filters."""
+    return {
+        "containers": frozenset(one["Names"][0] for one in client.containers(all=True, filters=filters)),
+        "networks": frozenset(one["Name"] for one in client.networks(filters=filters)),
+        "volumes": frozenset(one["Name"] for one in client.volumes(filters=filters)["Volumes"] or []),
+    }
 
 
 NOTHING: Mapping[str, frozenset[str]] = {

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import errno
 import fcntl
 import os
 import tempfile
@@ -15,7 +16,7 @@ import orjson
 from orchestrator.rundir import cache
 from orchestrator.runtimes.docker import labels
 from orchestrator.runtimes.docker.engine import Engine
-from orchestrator.runtimes.docker.errors import EngineError, ImageError
+from orchestrator.runtimes.docker.errors import DiskFullError, EngineError, ImageError
 from orchestrator.runtimes.docker.image.contents import FOLDER, Contents, gather, write_context
 from orchestrator.runtimes.docker.image.dependencies import PROBE, Interpreter, unpacked
 
@@ -54,7 +55,7 @@ async def ensure_image(engine: Engine, progress: Progress, *, again: bool = Fals
     contents = await asyncio.to_thread(gather)
     if not again and (found := await find_image(engine, contents)) is not None:
         return found
-    async with _alone(progress):
+    async with _disk_of_ours(), _alone(progress):
         if not again and (found := await find_image(engine, contents)) is not None:
             return found  # another process has built it while we waited
         return await _build(engine, contents, progress)
@@ -136,6 +137,18 @@ async def _probe(engine: Engine, base: str) -> object:
             f"the base image {base} can't run python3: {said.decode(errors='replace').strip()[:300]!r}",
             f"choose one with Python 3.11 or newer: {BASE_VARIABLE}=… rollnet image build",
         ) from exc
+
+
+@contextlib.asynccontextmanager
+async def _disk_of_ours() -> AsyncIterator[None]:
+    """What this host's own disk refuses; the engine's is its own."""
+    try:
+        yield
+    except OSError as exc:
+        what = f"can't gather the image in {cache()}: {exc.strerror or exc}"
+        if exc.errno in {errno.ENOSPC, errno.EDQUOT}:
+            raise DiskFullError(what, "make room there, or choose another place: XDG_CACHE_HOME=…") from exc
+        raise ImageError(what, "choose another place: XDG_CACHE_HOME=…") from exc
 
 
 @contextlib.asynccontextmanager
