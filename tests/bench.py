@@ -40,6 +40,8 @@ BUNDLES = 1_200
 """Enough for a p99."""
 UPS = 5
 READS = 3_000
+CALLS = 4_000
+"""Of each kind, one after the other, on a link and past it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +87,7 @@ def main() -> None:
         quick = replace(plan, messaging=replace(plan.messaging, slot_s=slot_s))
         rows += asyncio.run(latency(quick, marks))
     rows += asyncio.run(steady(plan))
+    rows += asyncio.run(over_a_link())
     for row in rows:
         flag = "reached" if row.reached else "MISSED "
         print(f"{flag}  {row.what:66} {row.measured:>16}   first mark {row.first_mark:>9}, aim {row.aim}")
@@ -101,7 +104,7 @@ def bring_up_and_down() -> list[Row]:
         ready, waited, down = [], [], []
         for _ in range(UPS):
             began = time.monotonic()
-            up = [*rollnet, "up", str(QUAD), "--detach", "--json"]
+            up = [*rollnet, "up", str(QUAD), "--runtime", "process", "--detach", "--json"]
             said = subprocess.run(up, env=environment, check=True, capture_output=True).stdout
             waited.append(time.monotonic() - began)
             ready.append(json.loads(said)["ready_s"])
@@ -140,7 +143,7 @@ def bring_up_and_down() -> list[Row]:
 async def latency(plan: Plan, marks: tuple[tuple[int, int], tuple[int, int]]) -> list[Row]:
     """Four-leg condors at a fixed rate, open loop, from due to all legs executed."""
     with tempfile.TemporaryDirectory() as home:
-        async with Devnet.launch(plan, state=Path(home)) as net:
+        async with Devnet.launch(plan, state=Path(home), runtime="process") as net:
             schedule = await _signed(net)
             await _offer(net, schedule)
             await eventually(lambda: _drained(net), 60, "the last bundle's end")
@@ -159,7 +162,7 @@ async def latency(plan: Plan, marks: tuple[tuple[int, int], tuple[int, int]]) ->
 async def steady(plan: Plan) -> list[Row]:
     """Memory per rollup after some work, and reads through a rollup node against its bare engine."""
     with tempfile.TemporaryDirectory() as home:
-        async with Devnet.launch(plan, state=Path(home)) as net:
+        async with Devnet.launch(plan, state=Path(home), runtime="process") as net:
             for resolved in await _signed(net, 200):
                 await net.execution.submit(resolved)
             await eventually(lambda: _drained(net), 60, "the last bundle's end")
@@ -184,6 +187,45 @@ async def steady(plan: Plan) -> list[Row]:
             "0.4",
             "0.7",
             share >= 0.4,
+        ),
+    ]
+
+
+async def over_a_link() -> list[Row]:
+    """What the link proxy costs a call between nodes: in turns on a link to a rollup node and straight to it, on a quiet devnet."""
+    pair = replace(make_plan(load_topology(ROOT / "topologies" / "pair.yaml")), market=None)
+    with tempfile.TemporaryDirectory() as home:
+        async with Devnet.launch(pair, state=Path(home), runtime="process", chaos=True) as net:
+            assert isinstance(net.nodes, LocalNodes)
+            link = net.nodes.runtime.endpoint("links", "relayer_alpha_http")
+            straight = net.rollup("alpha").http
+            async with Client(link) as over, Client(straight) as past:
+                took: dict[Client, list[float]] = {past: [], over: []}
+                for _ in range(CALLS):
+                    for client, seconds in took.items():
+                        began = time.perf_counter()
+                        await client.call("eth_chainId")
+                        seconds.append(time.perf_counter() - began)
+            rates = [(await _reads(link), await _reads(straight)) for _ in range(3)]
+    (past50, past99), (over50, over99) = (
+        (statistics.median(seconds) * 1e3, statistics.quantiles(seconds, n=100)[98] * 1e3)
+        for seconds in (took[past], took[over])
+    )
+    share = statistics.median(linked / bare for linked, bare in rates)
+    return [
+        Row(
+            f"a call over a link, p50 added (p99 {over99:.2f} ms, without {past99:.2f} ms)",
+            f"{over50 - past50:.2f} ms",
+            "0.3 ms",
+            "0.15 ms",
+            over50 - past50 <= 0.3,
+        ),
+        Row(
+            "eth_getBalance over a link, 16 in flight, as a share of without",
+            f"{share:.2f}",
+            "0.5",
+            "0.8",
+            share >= 0.5,
         ),
     ]
 
