@@ -101,18 +101,25 @@ async def resolve(
         VenueError: a rollup has no market contract.
     """
     maker, legs, price_cap = await resolve_legs(strategy, plan, account, access)
-    wallet = Wallet(account.private_key)
-    name = bundle_hash([(leg.chain_id, wallet.address, leg.nonce) for leg in legs], max_timestamp, salt)
-    return ResolvedStrategy(
-        strategy=strategy,
-        sender=account.address,
-        price_cap=price_cap,
-        legs=legs,
-        bundle_hash=name,
-        max_timestamp=max_timestamp,
-        salt=salt,
-        transactions=tuple(_signed(leg, maker, name, wallet) for leg in legs),
-    )
+    return _bundled(strategy, account, maker, legs, price_cap, max_timestamp, salt)
+
+
+def resolve_known(
+    strategy: Strategy,
+    plan: Plan,
+    account: Account,
+    boards: Mapping[str, Board],
+    nonces: Mapping[str, int],
+    *,
+    max_timestamp: int,
+    salt: bytes,
+) -> ResolvedStrategy:
+    """As :func:`resolve`, for those who know the maker's boards and the account's next nonces, by rollup. Pure."""
+    if plan.market is None:
+        raise _no_market(plan)
+    legs = _placed(strategy, plan.market, place(strategy, plan.rollups), boards, nonces)
+    cap = price_units(plan.market.price_cap)
+    return _bundled(strategy, account, plan.role("maker").address, legs, cap, max_timestamp, salt)
 
 
 async def resolve_legs(
@@ -120,7 +127,7 @@ async def resolve_legs(
 ) -> tuple[str, tuple[PlacedLeg, ...], int]:
     """Who makes the market, each leg with everything decided, and the market's price cap in 1e-6 USD; raises as :func:`resolve`."""
     if plan.market is None:
-        raise ResolutionError(f"topology {plan.name} has no market to trade on", "add a market section")
+        raise _no_market(plan)
     places = place(strategy, plan.rollups)
     maker = plan.role("maker").address
     boards, nonces = await _read(access, {rollup.name for rollup in places}, maker, account.address)
@@ -153,6 +160,34 @@ def place(strategy: Strategy, rollups: Sequence[RollupPlan]) -> tuple[RollupPlan
                 f"the EVM rollups are: {', '.join(names) or 'none'}",
             )
     return tuple(placed)
+
+
+def _no_market(plan: Plan) -> ResolutionError:
+    return ResolutionError(f"topology {plan.name} has no market to trade on", "add a market section")
+
+
+def _bundled(
+    strategy: Strategy,
+    account: Account,
+    maker: str,
+    legs: tuple[PlacedLeg, ...],
+    price_cap: int,
+    max_timestamp: int,
+    salt: bytes,
+) -> ResolvedStrategy:
+    """Name the bundle, then sign each leg with that name in it."""
+    wallet = Wallet(account.private_key)
+    name = bundle_hash([(leg.chain_id, wallet.address, leg.nonce) for leg in legs], max_timestamp, salt)
+    return ResolvedStrategy(
+        strategy=strategy,
+        sender=account.address,
+        price_cap=price_cap,
+        legs=legs,
+        bundle_hash=name,
+        max_timestamp=max_timestamp,
+        salt=salt,
+        transactions=tuple(_signed(leg, maker, name, wallet) for leg in legs),
+    )
 
 
 async def _read(
