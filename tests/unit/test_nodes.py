@@ -26,7 +26,7 @@ from shared_sequencer.node import Config as SequencerConfig
 
 MODES = ("shared-sequencer", "l1-bridge")
 NAMES = st.lists(st.from_regex(r"[a-z]([a-z0-9]{0,5})?", fullmatch=True), min_size=1, max_size=6, unique=True)
-NAMES = NAMES.filter(lambda names: not {"l1", "sequencer", "maker", "relayer"} & set(names))
+NAMES = NAMES.filter(lambda names: not {"l1", "sequencer", "maker", "relayer", "links"} & set(names))
 MARKET = {"underlying": "ETH", "spot": 2000, "volatility": 0.6}
 
 
@@ -103,7 +103,8 @@ def test_a_sequencer_and_its_rollups_are_told_the_same(mode: str, names: list[st
     for one in sequencing_sets(plan):
         sequencer = sequencers[one.node]
         members = [
-            {"chain_id": rollup["chain_id"], "portal": rollup["portal"]} for rollup in sequencer["rollups"]
+            {key: rollup[key] for key in ("chain_id", "portal", "control_url", "token")}
+            for rollup in sequencer["rollups"]
         ]
         assert [rollup.name for rollup in one.rollups] == [rollup["name"] for rollup in sequencer["rollups"]]
         for rollup, listed in zip(one.rollups, sequencer["rollups"], strict=True):
