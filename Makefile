@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.complete
 
-.PHONY: setup demo test test-unit test-nodes test-bridge test-docker check bench contracts lock clean
+.PHONY: setup demo test test-unit test-nodes test-bridge test-docker test-long test-long-simulated test-long-crashes check bench contracts lock clean
 
 setup: $(STAMP) node_modules/.complete
 
@@ -30,17 +30,27 @@ test: setup
 	$(MAKE) --no-print-directory test-docker
 
 test-unit: setup
-	$(BIN)/pytest tests/unit
+	$(BIN)/pytest -m "not long" tests/unit tests/checks
 
 test-nodes: setup
-	$(BIN)/pytest -m "not docker" --ignore tests/scenarios/bridge tests/chaos tests/runtimes tests/scenarios
+	$(BIN)/pytest -m "not docker and not long" --ignore tests/scenarios/bridge tests/chaos tests/runtimes tests/scenarios
 
 test-bridge: setup
-	$(BIN)/pytest tests/scenarios/bridge
+	$(BIN)/pytest -m "not docker and not long" tests/scenarios/bridge
+
+# All of what `make test` has a part of: five thousand simulated schedules, and a real crash at every crash point.
+test-long: setup
+	$(MAKE) --no-print-directory --jobs=2 test-long-simulated test-long-crashes
+
+test-long-simulated: setup
+	$(BIN)/pytest -m long tests/unit
+
+test-long-crashes: setup
+	$(BIN)/pytest -m "long and not docker" tests/chaos
 
 # Skips, and says what would start an engine, where none answers; with ROLLNET_REQUIRE_DOCKER=1 that is a failure.
 test-docker: setup
-	$(BIN)/pytest -m docker -rs $(DOCKER_TEST_OPTIONS) tests/runtimes tests/scenarios
+	$(BIN)/pytest -m docker -rs $(DOCKER_TEST_OPTIONS) tests/runtimes tests/scenarios tests/chaos
 
 check: setup
 	$(BIN)/ruff check .

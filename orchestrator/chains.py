@@ -44,7 +44,7 @@ class ChainHandle:
     name: str
     chain_id: int
     http: str
-    """``http://127.0.0.1:…``, stable over restarts on the process runtime."""
+    """``http://127.0.0.1:…``, or where a Docker engine on another machine publishes it; stable over restarts."""
     client: Client
 
     @property

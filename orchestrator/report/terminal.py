@@ -27,6 +27,16 @@ PLAIN_COLUMNS = frozenset(
         "until",
         "because of",
         "way",
+        "verdict",
+        "check",
+        "seen",
+        "phase",
+        "fault",
+        "struck",
+        "when",
+        "bit",
+        "evidence",
+        "healed",
     }
 )
 """Columns of words, set flush left; all others are numbers."""
