@@ -8,6 +8,8 @@
                                               │
               journals, heights ─► lookout ─► nemesis ─► injections (lives, crashes, links, machine, L1, clocks)
 
+    seed ─► drawing ─► a scenario file ─► run ─► explore (the next seed, or the fewest faults that still fail)
+
 Pure: ``spec`` and ``fault_spec`` (the file), ``ground`` (the devnet before it is launched), ``rules``, ``resolve``, ``plan``, ``triggers``,
-``statistics``, ``plot`` and the pages. Edges: ``feed``, ``lookout``, ``nemesis``, the injections, ``stages``, ``run`` (the spine).
+``statistics``, ``plot``, ``drawing`` and the pages. Edges: ``feed``, ``lookout``, ``nemesis``, the injections, ``stages``, ``run`` (the spine).
 """

@@ -1,8 +1,11 @@
 """A scenario for a terminal: its schedule before it runs, its findings afterwards."""
 
+from collections import Counter
+
 from rich.console import Console
 from rich.markup import escape
 
+from orchestrator.chaos.explore import Explored
 from orchestrator.chaos.findings import Findings
 from orchestrator.chaos.plan import ScenarioPlan
 from orchestrator.chaos.tables import METHOD, build_tables, headline
@@ -54,3 +57,28 @@ def print_plan(plan: ScenarioPlan, console: Console) -> None:
         Table("Schedule", ("fault", "kind", "struck", "when", "lasts", "what"), rows), console, "--json"
     )
     console.print("dry run: nothing was started")
+
+
+def print_explored(explored: Explored, console: Console) -> None:
+    """What a search found: the verdict, the smallest schedule, then every schedule."""
+    counts = Counter(tried.verdict for tried in explored.tried)
+    said = ", ".join(f"{count} {verdict.value}" for verdict, count in counts.items())
+    console.print(
+        f"{explored.verdict.value.upper()}: {len(explored.tried)} schedules, {said}",
+        style=_STYLES[explored.verdict],
+    )
+    if explored.file is not None:
+        console.print("\n[bold]The fewest faults that still fail[/]")
+        for fault in explored.smallest:
+            words = " ".join(f"{key}={value}" for key, value in fault.items() if key not in ("name", "fault"))
+            console.print(f"  {fault['name']}: {words}", markup=False, highlight=False, soft_wrap=True)
+        run = explored.last or explored.tried[-1]
+        console.print(
+            f"  seen by {', '.join(run.because)}; {run.directory}/chaos.md", markup=False, soft_wrap=True
+        )
+        console.print(f"  again: rollnet chaos run {explored.file}", markup=False, soft_wrap=True)
+    rows = tuple(
+        (str(tried.seed), tried.verdict.value, ", ".join(tried.faults), ", ".join(tried.because))
+        for tried in explored.tried
+    )
+    print_table(Table("Schedules", ("seed", "verdict", "faults", "because"), rows), console, "--json")

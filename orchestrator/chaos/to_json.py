@@ -3,6 +3,7 @@
 from dataclasses import asdict
 from typing import Any
 
+from orchestrator.chaos.explore import Explored
 from orchestrator.chaos.findings import Findings
 from orchestrator.chaos.plan import plan_to_dict
 from orchestrator.chaos.statistics import QUANTILES, Row, parts_of, rows_of
@@ -36,6 +37,20 @@ def findings_to_json(found: Findings) -> dict[str, Any]:
         ],
         "phases": [_row(row) for row in rows_of(found.facts, parts)],
         "plan": plan_to_dict(found.plan),
+    }
+
+
+def explored_to_json(explored: Explored) -> dict[str, Any]:
+    """What ``rollnet chaos explore --json`` prints."""
+    return {
+        "verdict": explored.verdict.value,
+        "exit_code": explored.exit_code,
+        "tried": [
+            {**asdict(tried), "verdict": tried.verdict.value, "faults": list(tried.faults)}
+            for tried in explored.tried
+        ],
+        "smallest": [dict(fault) for fault in explored.smallest],
+        "file": None if explored.file is None else str(explored.file),
     }
 
 
