@@ -77,6 +77,8 @@ class Chain:
         """Of each block's payload as L1 would tell it, by number: what derivation compares."""
         self._contents: dict[int, str] = {}
         """Of the payload that was executed, where bundles of L1's take no effect."""
+        self._void: tuple[int, str] | None = None
+        """Number and digest of a payload that L1 holds and that is no block as it stands: bundles of it take no effect."""
 
     @property
     def gate(self) -> Header:
@@ -161,6 +163,8 @@ class Chain:
                     raise NotNext(f"block {block.number} is decided, but the head is {self.gate.number}")
                 if message.parent not in (None, self.gate.hash):
                     raise NotNext(f"{block.number} is decided on {message.parent}, not on {self.gate.hash}")
+                if self._void == (block.number, payload_digest(block.payload)):
+                    raise NotNext(f"block {block.number}: L1 holds it, and a bundle in it takes no effect")
                 crash_point("rollup.commit.asked")
                 await self._open_gate(block, sure_of_parent=message.parent is not None)
             journal_outcome(self.journal, message, recovered=recovered)
@@ -201,6 +205,8 @@ class Chain:
         """
         async with self._gated.lock:
             content = without(payload, dropped)
+            if content != payload:
+                self._void = (number, payload_digest(payload))  # nobody's word brings it back
             if self._holds(number, payload, content):
                 return {
                     part.bundle: [LegResult(leg, chain_id, "success") for leg in part.legs]
@@ -244,9 +250,13 @@ class Chain:
             self.safe = safe
             return replaced
 
-    def final(self, number: int, payload: Payload) -> bool:
-        """Whether finalized L1 held this payload for block ``number`` when this node read it: its bundles were judged then."""
-        return number <= self.finalized and self._digests.get(number) == payload_digest(payload)
+    def final(self, number: int, payload: Payload, broken: Collection[str]) -> bool:
+        """Whether finalized L1 held this payload for block ``number`` when this node read it, and all but what is torn took effect."""
+        return number <= self.finalized and self._holds(number, payload, without(payload, broken))
+
+    def l1_moved(self) -> None:
+        """L1 was reorganised: what it contradicted may count again."""
+        self._void = None
 
     def _holds(self, number: int, payload: Payload, content: Payload) -> bool:
         """Whether this chain's block ``number`` is what L1's payload comes to."""
@@ -339,13 +349,13 @@ class Chain:
 
     async def _open_gate(self, block: Block, *, stored: bool = False, sure_of_parent: bool = True) -> None:
         staged = await self._gated.stage(block.payload)
+        if not stored:
+            _require_success(block, staged)
         header = staged.executed.header
         if header.hash != block.hash:
             roots = f"state root {block.state_root} against {header.state_root}"
             found = f"block {block.number}: decided {block.hash}, executed {header.hash} ({roots})"
             raise Diverged(found) if sure_of_parent else NotNext(f"{found}: its parent may be another")
-        if not stored:
-            _require_success(block, staged)
         crash_point("rollup.commit.executed")
         own = payload_digest(block.payload)
         await self._accept(staged, block, self.store.claims.get(block.number, own) if stored else own, stored)

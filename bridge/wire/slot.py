@@ -193,10 +193,10 @@ def slot_from_items(item: rlp.Item) -> Slot:
         Malformed: the structure is not a slot.
     """
     term, number, parent, timestamp, blocks, bundles = rlp.items(item, 6)
-    seconds = rlp.integer(timestamp)
+    seconds = rlp.uint64(timestamp)
     return Slot(
-        rlp.integer(term),
-        rlp.integer(number),
+        rlp.uint64(term),
+        rlp.uint64(number),
         to_hex(rlp.string(parent, (32,))),
         seconds,
         tuple(_block_from_items(block, seconds) for block in rlp.items(blocks)),
@@ -238,15 +238,15 @@ def _block_from_items(item: rlp.Item, timestamp: int) -> Block:
     chain_id, number, digest, root, origin, transactions, parts = rlp.items(item, 7)
     l1_number, l1_hash = rlp.items(origin, 2)
     return Block(
-        rlp.integer(chain_id),
-        rlp.integer(number),
+        rlp.uint64(chain_id),
+        rlp.uint64(number),
         to_hex(rlp.string(digest, (32,))),
         to_hex(rlp.string(root, (32,))),
         Payload(
             timestamp,
             tuple(to_hex(rlp.string(raw)) for raw in rlp.items(transactions)),
             tuple(_part_from_items(part) for part in rlp.items(parts)),
-            Origin(rlp.integer(l1_number), to_hex(rlp.string(l1_hash, (32,)))),
+            Origin(rlp.uint64(l1_number), to_hex(rlp.string(l1_hash, (32,)))),
         ),
     )
 
@@ -255,7 +255,7 @@ def _part_from_items(item: rlp.Item) -> BundlePart:
     bundle, legs, transactions = rlp.items(item, 3)
     return BundlePart(
         to_hex(rlp.string(bundle, (32,))),
-        tuple(map(rlp.integer, rlp.items(legs))),
+        tuple(map(rlp.uint64, rlp.items(legs))),
         tuple(to_hex(rlp.string(raw)) for raw in rlp.items(transactions)),
     )
 

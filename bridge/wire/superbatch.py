@@ -60,9 +60,9 @@ def decode_superbatch(data: bytes) -> Superbatch:
         raise Malformed("superbatch is truncated, too large, or has trailing bytes")
     number, parent, term, slots = rlp.items(rlp.decode(body), 4)
     return Superbatch(
-        rlp.integer(number),
+        rlp.uint64(number),
         to_hex(rlp.string(parent, (32,))),
-        rlp.integer(term),
+        rlp.uint64(term),
         tuple(map(slot_from_items, rlp.items(slots))),
     )
 

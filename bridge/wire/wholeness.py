@@ -13,6 +13,9 @@ from bridge.wire.errors import Malformed
 from bridge.wire.keccak import from_hex, to_hex
 from bridge.wire.slot import BundlePart, BundleTerms, Slot
 
+_SHOWN = 8
+"""Legs that a reason names."""
+
 
 def torn(slot: Slot) -> Mapping[str, str]:
     """Why each bundle that is torn is, by bundle hash; empty for an honest slot."""
@@ -60,7 +63,7 @@ def _legs(parts: list[tuple[int, BundlePart]]) -> list[tuple[int, str]]:
     legs: dict[int, tuple[int, str]] = {}
     for chain_id, part in parts:
         if sorted(set(part.legs)) != list(part.legs) or len(part.legs) != len(part.transactions):
-            raise Malformed(f"chain {chain_id} runs its legs as {list(part.legs)}")
+            raise Malformed(f"chain {chain_id} runs its legs as {list(part.legs[:_SHOWN])}")
         for leg, raw in zip(part.legs, part.transactions, strict=True):
             if leg in legs:
                 raise Malformed(f"leg {leg} stands on chains {legs[leg][0]} and {chain_id}")

@@ -101,7 +101,7 @@ class RemotePeer:
                 VOTE, place.number, place.hash, slot, sorted(dropped), deadline=ASK_S
             )
             return None if told is None else Word.from_json(told)
-        except (PeerUnreachable, RpcError, KeyError, TypeError):
+        except (PeerUnreachable, RpcError, KeyError, TypeError, ValueError, AttributeError):
             return None
 
 
@@ -157,6 +157,7 @@ class Joint:
         """Bundles without effect, by slot hash: of slots that have any, and of those of the L1 block being read."""
         self._passed: list[str] = []
         """Hashes of the L1 blocks of which every slot is settled, by number."""
+        self._looked: tuple[tuple[Place, int], tuple[str, Mapping[str, str], Shared]] | None = None
 
     async def dropped(self, place: Place, slot: Slot, block: Block) -> frozenset[str] | None:
         """The bundles of a slot that take no effect; None while a vote is missing: ask again later.
@@ -171,10 +172,9 @@ class Joint:
         """
         if not slot.bundles and not block.payload.bundles:
             return frozenset()
-        name, broken = slot_hash(slot), torn(slot)
-        mine = shared(slot, broken, self._chain_id)
+        name, broken, mine = self._look(place, slot)
         end = self._chain.store.dropped.get((place.hash, name))
-        if end is None and (not mine.order or self._chain.final(block.number, block.payload)):
+        if end is None and (not mine.order or self._chain.final(block.number, block.payload, broken)):
             end = frozenset(broken)  # had there been more, it would have been noted
         if end is None:
             rounds = self._rounds.setdefault(name, _Rounds(place, frozenset(broken)))
@@ -188,7 +188,7 @@ class Joint:
                 reason = broken.get(bundle, "a leg has no success")
                 log.error("derivation.false_commit", slot=slot.number, bundle=bundle, reason=reason)
         self._rounds.pop(name, None)
-        self._ends[name] = (place, end)
+        self._ends[name], self._looked = (place, end), None
         return end
 
     def vote(self, place: Place, slot: str, dropped: frozenset[str]) -> Word | None:
@@ -210,8 +210,17 @@ class Joint:
     def rewind(self, number: int) -> None:
         """L1 was reorganised: forget everything after block ``number``."""
         del self._passed[number + 1 :]
+        self._looked = None
         self._rounds = {name: r for name, r in self._rounds.items() if r.place.number <= number}
         self._ends = {name: end for name, end in self._ends.items() if end[0].number <= number}
+
+    def _look(self, place: Place, slot: Slot) -> tuple[str, Mapping[str, str], Shared]:
+        """Name, torn bundles and shared part of a slot; kept while it waits for votes, since it is asked for again and again."""
+        if self._looked is None or self._looked[0] != (place, slot.number):
+            broken = torn(slot)
+            looked = (slot_hash(slot), broken, shared(slot, broken, self._chain_id))
+            self._looked = ((place, slot.number), looked)
+        return self._looked[1]
 
     async def _end(self, rounds: _Rounds, name: str, block: Block, mine: Shared) -> frozenset[str] | None:
         """Vote in round after round until nothing more must go; None while a vote is missing."""

@@ -40,6 +40,8 @@ class _Read:
 
     place: Place
     events: deque[Event]
+    reached: int = 0
+    """The last block of this rollup that was derived from it; 0 for none."""
 
 
 class LiveDerivation:
@@ -75,6 +77,8 @@ class LiveDerivation:
         """Number of the last L1 block of which everything is done."""
         self._unsettled = True
         """Whether that moved since the heads were last set by it."""
+        self._final = 0
+        """Number of the finalized L1 block by which they were."""
 
     async def run(self, l1: Client) -> None:
         """Follow L1 for ever.
@@ -92,7 +96,7 @@ class LiveDerivation:
                 if change is not None:
                     self._take(change)
                 await self._advance()
-                if self._unsettled:
+                if self._unsettled or self._final != self._follower.finalized:
                     await self._settle(l1)
                 if told and change is None:
                     return  # only L1s of tests have an end
@@ -100,8 +104,8 @@ class LiveDerivation:
                     following = asyncio.ensure_future(anext(changes, None))
         finally:
             following.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await following
+            with contextlib.suppress(asyncio.CancelledError, Exception):
+                await following  # whatever it says now, the reason for the end is another
 
     def _take(self, change: L1Block | Rewound) -> None:
         if isinstance(change, L1Block):
@@ -111,6 +115,7 @@ class LiveDerivation:
         log.warning("l1.reorganised", head=change.number, was=self.derivation.l1_head)
         self.derivation.rewind(change.number)
         self._joint.rewind(change.number)
+        self._chain.l1_moved()
         self._waiting = deque(read for read in self._waiting if read.place.number <= change.number)
         self._done, self._unsettled = min(self._done, change.number), True
         self._target = None  # L1 may be shorter than it was
@@ -120,25 +125,27 @@ class LiveDerivation:
         while self._waiting:
             read = self._waiting[0]
             while read.events:
-                if not await self._apply(read.place, read.events[0]):
+                if not await self._apply(read, read.events[0]):
                     return
                 read.events.popleft()
             self._waiting.popleft()
             self._joint.passed(read.place)
             self._done, self._unsettled = read.place.number, True
 
-    async def _apply(self, place: Place, event: Event) -> bool:
+    async def _apply(self, read: _Read, event: Event) -> bool:
         """Do what one event asks for; False if another rollup's word is missing."""
         if isinstance(event, ForcedBlock) and event.chain_id == self._chain_id:
             if await self._derive(event.number, event.payload):
                 log.warning("block.forced", number=event.number, l1_block=event.l1_block)
+            read.reached = event.number
         elif isinstance(event, DerivedSlot):
             for block in event.slot.blocks:
                 if block.chain_id == self._chain_id:
-                    dropped = await self._joint.dropped(place, event.slot, block)
+                    dropped = await self._joint.dropped(read.place, event.slot, block)
                     if dropped is None:
                         return False
                     await self._derive(block.number, block.payload, dropped)
+                    read.reached = block.number
         return True
 
     async def _derive(self, number: int, payload: Payload, dropped: frozenset[str] = frozenset()) -> bool:
@@ -156,12 +163,15 @@ class LiveDerivation:
         if not self.caught_up and not await self._reached(l1):
             return
         self.caught_up, self._unsettled = True, False
+        reached = self._waiting[0].reached if self._waiting else 0
         if self._done < 0:
-            chain.settle(0, 0)
+            chain.settle(reached, 0)
             return
-        final = derivation.state_at(min(max(self._follower.finalized, 0), self._done))
+        self._final = self._follower.finalized
+        final = derivation.state_at(min(max(self._final, 0), self._done))
         safe = derivation.state_at(self._done)
-        chain.settle(safe.heads[self._chain_id].number, final.heads[self._chain_id].number)
+        # what was derived from the L1 block that is being read stays safe while the rest of it waits
+        chain.settle(max(safe.heads[self._chain_id].number, reached), final.heads[self._chain_id].number)
 
     async def _reached(self, l1: Client) -> bool:
         """Whether everything is done up to where L1 was when reading began."""

@@ -10,7 +10,7 @@ It runs the builder's own rules (``bridge.wire.wholeness`` and ``bridge.wire.ato
 holds), but believes nothing that the builder says: hashes, roots and outcomes are what the engines give.
 """
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from bridge.wire.atomic import LegResult, judge
@@ -19,7 +19,7 @@ from bridge.wire.errors import Malformed
 from bridge.wire.fees import next_base_fee
 from bridge.wire.keccak import from_hex, keccak256, to_hex
 from bridge.wire.l1 import BatchTransaction, L1Block
-from bridge.wire.slot import Block, Payload, block_transactions, without
+from bridge.wire.slot import Block, Payload, Slot, block_transactions, without
 from bridge.wire.superbatch import decode_superbatch
 from bridge.wire.wholeness import torn
 from rollup_node.engines.base import BlockInput, Engine, ExecutedBlock, Header
@@ -133,7 +133,7 @@ class Verifier:
         where = f"superbatch {event.superbatch} in L1 block {event.l1_block}"
         blocks = {block.chain_id: block for block in event.slot.blocks}
         broken = torn(event.slot)
-        executed, false = await self._jointly(event.slot.blocks, broken)
+        executed, false = await self._jointly(event.slot, broken)
         self.result.bundles += len(
             {part.bundle for block in event.slot.blocks for part in block.payload.bundles} | set(broken)
         )
@@ -160,11 +160,11 @@ class Verifier:
         self.result.findings.append(Finding(chain, number, "bundle", f"committed: {bundle}", derived, where))
 
     async def _jointly(
-        self, blocks: Sequence[Block], broken: Collection[str]
+        self, slot: Slot, broken: Collection[str]
     ) -> tuple[dict[int, ExecutedBlock], dict[str, LegResult]]:
         """Execute a slot on all its rollups: a bundle that is broken or has a failing leg takes effect on none; the leg is told."""
-        payloads = {block.chain_id: without(block.payload, broken) for block in blocks}
-        order = list(dict.fromkeys(part.bundle for p in payloads.values() for part in p.bundles))
+        payloads = {block.chain_id: without(block.payload, broken) for block in slot.blocks}
+        order = [terms.bundle for terms in slot.bundles if terms.bundle not in broken]
         false: dict[str, LegResult] = {}
         while True:
             executed = {chain: await self._execute(chain, payload) for chain, payload in payloads.items()}

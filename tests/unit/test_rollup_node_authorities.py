@@ -143,7 +143,7 @@ class Authorities(RuleBasedStateMachine):
             here = told is not None and block.payload == told.claim == told.block.payload
             if here and number < head:
                 error = None
-            elif (here or number == head + 1) and known == "":
+            elif (here or (number == head + 1 and kind < 3)) and known == "":
                 error = Diverged
             else:
                 error = NotNext

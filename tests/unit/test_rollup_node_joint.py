@@ -223,6 +223,52 @@ async def test_one_failure_runs_through_all_that_hangs_on_it(tmp_path: Path) -> 
     world.close()
 
 
+async def test_nodes_and_verifier_judge_in_the_slots_order(tmp_path: Path) -> None:
+    """On 901 only the second bundle has a part: it is judged after the first all the same, whose failure makes it succeed."""
+    world = await World(tmp_path).begin()
+    first = world.bundle([(902, ((Op.ADD, 7, 1),)), (903, FAILING)])
+    second = world.bundle([(901, ((Op.ADD, 9, 1),)), (902, ((Op.BELOW, 7, 1), (Op.ADD, 8, 1)))])
+    await world.decide([first, second])
+    world.l1.mine(world.sequencer.publish())
+    await world.read_all()
+    cells = {chain: set(node.engine.blocks[-1].cells) for chain, node in world.nodes.items()}
+    assert {901: {0, 9}, 902: {0, 8}, 903: {0}} == cells
+    await world.require_truth()
+    world.close()
+
+
+async def test_a_lie_that_l1_contradicts_is_not_served_again(tmp_path: Path) -> None:
+    """While the vote on the rest of the slot is missing, the sequencer repeats its decision again and again: the gate stays where it is."""
+    world = await World(tmp_path).begin()
+    await world.decide([])
+    world.l1.mine(world.sequencer.publish())
+    await world.read_all()
+    world.down = {902}
+    torn_one, whole = world.bundle([(901, ()), (903, ())]), world.bundle([(901, ()), (902, ())])
+
+    def lie(slot: Slot) -> Slot:
+        blocks = [
+            replace(block, payload=replace(block.payload, bundles=())) if block.chain_id == 903 else block
+            for block in slot.blocks
+        ]
+        return replace(slot, blocks=tuple(blocks))
+
+    blocks = await world.decide([torn_one, whole], lie=lie)
+    node = world.nodes[901]
+    assert 2 == node.chain.gate.number
+    world.l1.mine(world.sequencer.publish())
+    await world.read(901)
+    assert (1, 1) == (node.chain.gate.number, node.chain.safe)
+    for _ in range(3):
+        with pytest.raises(NotNext, match="L1 holds it"):
+            await node.commit(blocks[0], parent=None)
+        await world.read(901)
+        assert 1 == node.chain.gate.number
+    await world.read_all()
+    await world.require_truth()
+    world.close()
+
+
 async def test_the_safe_head_waits_for_the_word_of_a_rollup_that_is_down(tmp_path: Path) -> None:
     """It does not go on, nor back; new blocks are served all the same; and it follows once the other one is back."""
     world = await World(tmp_path).begin()
@@ -413,9 +459,18 @@ def test_whatever_is_published_all_nodes_come_to_the_verifiers_truth(part: int) 
     async def main(folder: Path, rng: random.Random) -> None:
         world = await World(folder).begin()
         try:
+            safe, moved = dict.fromkeys(CHAINS, 0), set[int]()
             for _ in range(rng.randint(5, 30)):
                 what, value = any_step(rng)
                 await _step(world, what, value)
+                if what == "reorganise":
+                    moved = set(CHAINS)
+                for chain in CHAINS:
+                    now = world.nodes[chain].chain.safe
+                    assert now >= safe[chain] or chain in moved, f"{chain} goes back"
+                    safe[chain] = now
+                if what == "read" and value not in world.down and not world.lives[value]._waiting:
+                    moved.discard(value)
                 if what == "read" and value not in world.down and not world.lives[value]._waiting:
                     truth, number = await world.verified(), world.nodes[value].chain.safe
                     assert world.safe(value) == [truth.hashes[value][n] for n in range(1, number + 1)]

@@ -204,3 +204,30 @@ def test_system_transactions_follow_from_the_payload_alone(payload: Payload) -> 
     assert executed == block_transactions(payload, 7)
     if count:
         assert executed != block_transactions(payload, 8)
+
+
+@pytest.mark.parametrize("place", ["term", "number", "leg", "block", "origin", "deadline", "superbatch"])
+@pytest.mark.parametrize("value", [1 << 64, 10**5000], ids=["65 bits", "no longer printed"])
+def test_numbers_that_nobody_can_hold_are_refused(place: str, value: int) -> None:
+    """No reader has to write them down to say what is wrong; a deadline may have 256 bits, everything else 64."""
+    part = BundlePart("0x" + "11" * 32, (value if place == "leg" else 0,), ("0x02",))
+    origin = Origin(value if place == "origin" else 0, "0x" + "22" * 32)
+    zero = "0x" + "00" * 32
+    block = Block(1, value if place == "block" else 1, zero, zero, Payload(0, (), (part,), origin))
+    terms = BundleTerms(part.bundle, value if place == "deadline" else 1, zero)
+    slot = Slot(
+        value if place == "term" else 1,
+        value if place == "number" else 0,
+        zero,
+        0,
+        (block,),
+        (),
+        {},
+        (terms,),
+    )
+    data = encode_superbatch(value if place == "superbatch" else 0, zero, 1, [slot])
+    if place == "deadline" and value < 1 << 256:
+        assert value == decode_superbatch(data).slots[0].bundles[0].max_timestamp
+        return
+    with pytest.raises(Malformed, match="exceeds"):
+        decode_superbatch(data)
