@@ -170,14 +170,14 @@ def _busy(when: str) -> bool:
 
 Draw = Callable[[random.Random, Ground, str], dict[str, Any]]
 
-_OF_NODES: Mapping[str, Draw] = {
+_OF_NODES: dict[str, Draw] = {
     "kill": _ended,
     "stop": _ended,
     "restart": _restarted,
     "pause": _lasting,
     "crash_at": _crash,
 }
-_OF_OTHERS: Mapping[str, Draw] = {
+_OF_OTHERS: dict[str, Draw] = {
     "partition": _partition,
     "delay": _delay,
     "throttle": _throttle,

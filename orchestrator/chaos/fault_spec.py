@@ -62,6 +62,7 @@ class WhenSpec(Section):
     )
     height: dict[str, Annotated[int, Field(ge=1, le=10_000_000)]] | None = Field(
         default=None,
+        min_length=1,
         description="Blocks that chains (rollups, `l1`) must have added since the end of the baseline; the fault begins when all have.",
         examples=["{alpha: 20}"],
         json_schema_extra=notes(default="not by heights", unit="blocks by chain"),

@@ -66,6 +66,19 @@ def backlog_check(struck: Sequence[Struck], left: Sequence[str]) -> CheckResult:
     return judged("backlog", len(struck), "faults", [CounterExample(tuple(left))] if left else [])
 
 
+def lost_check(plan: ScenarioPlan, lost: Sequence[str]) -> tuple[CheckResult, ...]:
+    """Whether every node that a fault struck came back in the end; nothing if none was to.
+
+    Args:
+        plan: of the scenario.
+        lost: those that did not, as lines.
+    """
+    struck = {node for fault in plan.faults for node in fault.targets}
+    if not struck:
+        return ()
+    return (judged("nodes came back", len(struck), "nodes", [CounterExample(tuple(lost))] if lost else []),)
+
+
 def _faults(struck: Sequence[Struck]) -> CheckResult:
     missed = [f"{one.fault.name}: {one.bite.evidence}" for one in struck if not one.bite.bit]
     stuck = [

@@ -24,8 +24,8 @@ class StallInjection:
     async def inject(self, begun: Begun) -> None:
         """Stop the beat; the height is read afterwards, so a block that was under way does not count."""
         begun()
+        self._stalled = True  # also if no answer comes: it may have been heard
         await self._net.l1.rpc("evm_setIntervalMining", 0)
-        self._stalled = True
         self._height = await self._net.l1.height()
 
     async def bite(self) -> Bite:

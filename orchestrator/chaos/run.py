@@ -20,7 +20,7 @@ from typing import Any
 import orjson
 
 from orchestrator.chaos.errors import NotStarted, NoVerdict
-from orchestrator.chaos.findings import Findings, backlog_check, own_checks
+from orchestrator.chaos.findings import Findings, backlog_check, lost_check, own_checks
 from orchestrator.chaos.ground import bystanders_of
 from orchestrator.chaos.lookout import Lookout
 from orchestrator.chaos.nemesis import Struck
@@ -37,6 +37,7 @@ from orchestrator.checks import (
     rebuilt,
     write_expectations,
 )
+from orchestrator.checks.coverage import NAME as COVERAGE
 from orchestrator.checks.liveness import BLAST_RADIUS
 from orchestrator.devnet import Devnet
 from orchestrator.errors import RollnetError
@@ -98,7 +99,12 @@ async def _found(plan: ScenarioPlan, net: Devnet, tell: Tell, mutant: str) -> Fi
         plan=plan,
         mutant=mutant,
         directory=net.directory.path,
-        checks=(*own_checks(plan, struck, unsteady), *checks, backlog_check(struck, run.backlog)),
+        checks=(
+            *own_checks(plan, struck, unsteady),
+            *checks,
+            backlog_check(struck, run.backlog),
+            *lost_check(plan, run.lost),
+        ),
         struck=struck,
         facts=facts,
     )
@@ -175,7 +181,8 @@ async def _checked(net: Devnet, plan: ScenarioPlan) -> tuple[RunFacts, tuple[Che
     chosen = [
         one
         for one in CHECKERS
-        if (wanted == "all" or one.name in wanted) and (bystanders or one.name != BLAST_RADIUS)
+        if (wanted == "all" or one.name in wanted or one.name == COVERAGE)
+        and (bystanders or one.name != BLAST_RADIUS)
     ]
     return facts, await asyncio.to_thread(check_run, facts, chosen)
 

@@ -93,7 +93,7 @@ class RecoverySpec(Section):
 class ExpectSpec(Section):
     """What a valid run must show."""
 
-    invariants: Literal["all"] | tuple[str, ...] = Field(
+    invariants: Literal["all"] | Annotated[tuple[str, ...], Field(min_length=1)] = Field(
         default="all",
         description="Checkers by name, or `all`: "
         + ", ".join(f"`{checker.name}`" for checker in CHECKERS)

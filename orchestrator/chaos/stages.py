@@ -40,6 +40,8 @@ class Stages:
     """When the last fault was healed, monotonic nanoseconds."""
     backlog: tuple[str, ...] = ()
     """What was left of the backlog when patience was over; empty if nothing was."""
+    lost: list[str] = field(default_factory=list)
+    """Nodes that could not be brought back, and why."""
 
     def __post_init__(self) -> None:
         self.feed = DevnetFeed(self.net, tuple(Ground.of(self.plan.devnet).roles))
@@ -97,8 +99,13 @@ class Stages:
             await self.net.links.heal_all()
         for node in dict.fromkeys(node for fault in self.plan.faults for node in fault.targets):
             if (await self.net.node(node).status()).state not in UP:
-                healing = await bring_back(self.net, node)
-                self.tell(f"healed at last: {healing.evidence}")
+                try:
+                    healing = await bring_back(self.net, node)
+                except RollnetError as exc:
+                    self.lost.append(f"{node} did not come back: {exc.message}")
+                    self.tell(f"LOST: {self.lost[-1]}")
+                else:
+                    self.tell(f"healed at last: {healing.evidence}")
 
     async def recover(self) -> None:
         """Until bundles commit again and the backlog is gone, or the scenario's patience is; the time is kept for the checks."""

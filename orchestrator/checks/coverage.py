@@ -27,7 +27,7 @@ def check(facts: RunFacts) -> CheckResult:
         for window in facts.windows
         if window.bit is None
     ]
-    expected = dict(facts.expected.coverage) or _usual(facts)
+    expected = _usual(facts) | dict(facts.expected.coverage)
     events = Counter(event.event for event in facts.events)
     for word, least in expected.items():
         count = WORDS[word](facts) if word in WORDS else events[word]

@@ -90,7 +90,9 @@ class _Looking:
             return await work
         except UNREADABLE as exc:
             self._missing.append(f"{name} could not be observed: {exc}")
-            return None
+        except Exception as exc:
+            self._missing.append(f"{name} could not be observed: {exc!r}")
+        return None
 
     async def _rollup(
         self, name: str, heads: Mapping[str, Head], blocks: Sequence[BlockSeen], named: Collection[str]

@@ -99,3 +99,5 @@ async def rebuilt(
         return replace(facts, rebuilt=f"L1 moved meanwhile: {exc.message}")
     except RollnetError as exc:
         return replace(facts, rebuilt=exc.message)
+    except Exception as exc:
+        return replace(facts, rebuilt=f"the rebuild broke down: {exc!r}")

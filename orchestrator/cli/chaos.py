@@ -69,17 +69,25 @@ class UnknownMutant(RollnetError):  # noqa: N818 - names what it is
     exit_code = 3
 
 
+class Unwritable(RollnetError):  # noqa: N818 - names what it is
+    """The report can't be put where the user wants it."""
+
+    exit_code = 3
+
+
 @app.command("run")
 def run_command(
     scenario: Annotated[Path, typer.Argument(help="A scenario file, such as scenarios/sequencer-kill.yaml.")],
-    seed: Annotated[int | None, typer.Option(min=0, help="Instead of the scenario's.")] = None,
+    seed: Annotated[int | None, typer.Option(min=0, max=2**31 - 1, help="Instead of the scenario's.")] = None,
     runtime: Annotated[
         Literal["process", "docker"] | None,
         typer.Option(help="Where nodes run; what the topology says by default."),
     ] = None,
     minutes: Annotated[
         float | None,
-        typer.Option(min=0.1, help="Repeat the schedule until so much time has passed, for a soak."),
+        typer.Option(
+            min=0.1, max=10_080, help="Repeat the schedule until so much time has passed, for a soak."
+        ),
     ] = None,
     mutant: Annotated[
         str,
@@ -110,6 +118,8 @@ def run_command(
 
         if mutant and mutant not in MUTANTS:
             raise UnknownMutant(f"there is no mutant {mutant!r}", f"there are: {', '.join(MUTANTS)}")
+        if junit is not None:
+            _require_writable(junit)
         plan = load_scenario(
             scenario, runtime=runtime, seed=seed, repeat_s=None if minutes is None else 60 * minutes
         )
@@ -125,8 +135,10 @@ def explore(
     topology: Annotated[
         Path | None, typer.Argument(help="A topology file; three rollups and a shared sequencer by default.")
     ] = None,
-    minutes: Annotated[float, typer.Option(min=0.1, help="How long to search.")] = 5.0,
-    seed: Annotated[int, typer.Option(min=0, help="Of the first schedule; the next ones count on.")] = 0,
+    minutes: Annotated[float, typer.Option(min=0.1, max=10_080, help="How long to search.")] = 5.0,
+    seed: Annotated[
+        int, typer.Option(min=0, max=2**30, help="Of the first schedule; the next ones count on.")
+    ] = 0,
     mutant: Annotated[
         str, typer.Option(help=f"Run nodes that are broken on purpose: {', '.join(MUTANTS)}.")
     ] = "",
@@ -173,6 +185,17 @@ def explore(
 
 def _quiet(line: str) -> None:
     del line
+
+
+def _require_writable(junit: Path) -> None:
+    """Refuse, before anything is launched, a place where the verdict could not be written; an older one goes."""
+    try:
+        junit.parent.mkdir(parents=True, exist_ok=True)
+        junit.unlink(missing_ok=True)
+        junit.touch()
+        junit.unlink()
+    except OSError as exc:
+        raise Unwritable(f"{junit} can't be written: {exc.strerror}", "give another file") from exc
 
 
 def _run(plan: "ScenarioPlan", mutant: str, junit: Path | None, *, keep: bool, as_json: bool) -> int:

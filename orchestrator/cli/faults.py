@@ -1,6 +1,7 @@
 """``fault inject|heal|list``: one fault of one node by hand; whole scenarios of them are ``rollnet chaos``."""
 
 import asyncio
+import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +21,7 @@ from orchestrator.cli.output import (
     say_json,
 )
 from orchestrator.devnet import Devnet
+from orchestrator.errors import RollnetError
 from orchestrator.registry import find_devnet
 from orchestrator.runtimes.errors import BadFaultError
 from orchestrator.runtimes.faults import (
@@ -67,7 +69,7 @@ class Told:
             verdict = "bit" if self.bite.bit else "did not bite"
             out.print(f"{described(self.fault)}: {verdict}: {self.bite.evidence}", markup=False)
         if self.healing is not None:
-            verdict = "healed" if self.healing.healed else "healed, but its end was not seen"
+            verdict = "healed" if self.healing.healed else "its end was not seen"
             out.print(f"{described(self.fault)}: {verdict}: {self.healing.evidence}", markup=False)
 
 
@@ -188,17 +190,20 @@ async def _inject(fault: Fault, seconds: float | None, net: str | None) -> Told:
     async with Devnet.attach(find_devnet(net).name) as devnet:
         handle = devnet.node(fault.node)
         slow = asyncio.get_running_loop().call_later(_SLOW_S, _say_where, devnet.directory.log_of("engine"))
+        timed = seconds is not None and not isinstance(fault, OutOfMemory)
         try:
             bite = await handle.inject(fault)
+            if not timed:
+                return Told(fault, bite)
+            await asyncio.sleep(seconds or 0.0)
+        except BaseException:
+            if timed:  # Ctrl-C, or no answer: it may be in force all the same
+                with contextlib.suppress(RollnetError):
+                    await handle.heal(fault)
+            raise
         finally:
             slow.cancel()
-        if seconds is None or isinstance(fault, OutOfMemory):
-            return Told(fault, bite)
-        try:
-            await asyncio.sleep(seconds)
-        finally:
-            healing = await handle.heal(fault)  # also when Ctrl-C cuts the wait short
-        return Told(fault, bite, healing)
+        return Told(fault, bite, await handle.heal(fault))
 
 
 def _say_where(log: Path) -> None:
@@ -211,11 +216,17 @@ async def _heal(node: str, kind: str | None, net: str | None) -> Sequence[Told]:
     async with Devnet.attach(find_devnet(net).name) as devnet:
         handle = devnet.node(node)
         await handle.status()  # a name that is no node's is an error, not a node without faults
-        return [
-            Told(fault, healing=await handle.heal(fault))
-            for fault in reversed(await handle.faults())
-            if kind in {None, fault.kind}
-        ]
+        told: list[Told] = []
+        for fault in reversed(await handle.faults()):
+            if kind in {None, fault.kind}:
+                try:
+                    healing = await handle.heal(fault)
+                except RollnetError as exc:  # it stays; the others can be undone all the same
+                    healing = Healing(
+                        False, f"still in force: {exc.message}{f'; {exc.hint}' if exc.hint else ''}"
+                    )
+                told.append(Told(fault, healing=healing))
+        return told
 
 
 async def _list(net: str | None) -> DevnetFaults:

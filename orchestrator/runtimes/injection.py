@@ -1,8 +1,8 @@
 """The faults of one devnet that are in force, and when they are applied: at once, and again after each rebirth.
 
 Every runtime keeps the same book; only the means differ. A fault belongs to its node, and what is done to one node is done one after
-the other. A node that comes back has a fresh network and fresh processes, and perhaps another address, so everything of it is applied
-again then, and so is what its peers have against it.
+the other. A node that comes back has a fresh network and fresh processes, and perhaps the address that another one had, so everything of it is
+applied again then, and so is whatever others have against anybody.
 """
 
 import asyncio
@@ -37,8 +37,13 @@ class FaultMeans(Protocol):
         """Undo a fault, which is not among them any more. Errors as :meth:`Runtime.heal`."""
         ...
 
-    async def renew(self, node: str, on_node: Sequence[Fault]) -> None:
+    async def renew(self, node: str, on_node: Sequence[Fault], *, reborn: bool) -> None:
         """Apply all of them again, if the node runs.
+
+        Args:
+            node: whose.
+            on_node: what is in force on it.
+            reborn: whether it has just come back; else only addresses of others may be new.
 
         Raises:
             FaultFailedError: one could not be applied.
@@ -73,16 +78,19 @@ class InjectedFaults:
         return await self._to_its_end(self._heal(fault))
 
     async def renew(self, node: str) -> None:
-        """Apply what a node has, and what others have against it, again: it has just come back.
+        """Apply what a node has again, for it has just come back; and what others have against anybody.
+
+        It may have been given the address that another node had, so whoever has something against a node that is down would cut off the
+        wrong one.
 
         Raises:
             FaultFailedError: one could not be applied.
         """
-        against = {fault.node for fault in self._in_force if peer_of(fault) == node}
+        against = {fault.node for fault in self._in_force if peer_of(fault) is not None}
         for one in (node, *sorted(against - {node})):
             async with self._locks[one]:
                 if on_node := self._on(one):
-                    await self._means().renew(one, on_node)
+                    await self._means().renew(one, on_node, reborn=one == node)
 
     async def settled(self) -> None:
         """Wait for what was begun; called when no more will be."""

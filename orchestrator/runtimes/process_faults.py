@@ -55,8 +55,9 @@ class ProcessMeans:
         self._limits.pop(fault, None)
         return healing_of(seen)
 
-    async def renew(self, node: str, on_node: Sequence[Fault]) -> None:
-        """See ``FaultMeans``."""
+    async def renew(self, node: str, on_node: Sequence[Fault], *, reborn: bool) -> None:
+        """See ``FaultMeans``; there are no addresses here, so nobody else's rebirth matters."""
+        del reborn
         for fault in on_node:
             seen = await self._stop(_only(fault))
             if seen is not None and seen.free:

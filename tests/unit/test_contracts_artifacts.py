@@ -25,6 +25,7 @@ def _check(root: Path) -> subprocess.CompletedProcess[str]:
     )
 
 
+@pytest.mark.long  # `make check` compiles as well
 @pytest.mark.skipif(shutil.which("node") is None, reason="compiling needs Node")
 def test_committed_artifacts_are_reproducible() -> None:
     """Compiling the sources again gives the committed artifacts, byte for byte."""
@@ -32,6 +33,7 @@ def test_committed_artifacts_are_reproducible() -> None:
     assert (outcome.returncode, outcome.stderr) == (0, "")
 
 
+@pytest.mark.long  # `make check` compiles as well
 @pytest.mark.skipif(shutil.which("node") is None, reason="compiling needs Node")
 def test_check_names_an_artifact_that_differs_from_its_source(tmp_path: Path) -> None:
     """A changed, a stale and a missing artifact are each found by ``--check``."""

@@ -54,14 +54,14 @@ def _guard(run_id: str) -> None:
         signal.signal(number, signal.SIG_IGN)
     if os.read(0, 1):
         return
-    from orchestrator.runtimes.docker.errors import EngineUnreachableError  # noqa: PLC0415 - see the module
+    from orchestrator.runtimes.docker.errors import EngineError  # noqa: PLC0415 - see the module
     from orchestrator.runtimes.docker.sweep import sweep_run  # noqa: PLC0415 - as above
 
     deadline, empty = time.monotonic() + _UNREACHABLE_S, 0
     while empty < _EMPTY_LOOKS:
         try:
             empty = 0 if sweep_run(run_id) else empty + 1
-        except EngineUnreachableError:  # what killed the supervisor may have taken the way there with it
+        except EngineError:  # busy, or what killed the supervisor has taken the way there with it
             if time.monotonic() > deadline:
                 raise
         time.sleep(_BETWEEN_LOOKS_S)

@@ -5,6 +5,7 @@ out another port after each. Where files are, and where ports open, is the ``sit
 """
 
 import asyncio
+import contextlib
 import os
 import subprocess
 from collections.abc import Coroutine, Iterable, Sequence
@@ -178,8 +179,9 @@ class DockerRuntime(ManagedRuntime):
             return
         try:
             await self._site.bring_home()
-        except EngineError as exc:
-            self._run.log_of("engine").write_text(f"not everything that nodes left was brought here: {exc}\n")
+        except (EngineError, OSError) as exc:
+            with contextlib.suppress(OSError):  # a full disk takes no notes
+                self._note(f"not everything that nodes left was brought here: {exc}")
 
 
 async def _all(*works: Coroutine[Any, Any, Made]) -> list[Made]:

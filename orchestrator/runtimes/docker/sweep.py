@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from orchestrator.runtimes.docker.address import Address
-from orchestrator.runtimes.docker.errors import EngineError
+from orchestrator.runtimes.docker.errors import EngineError, EngineUnreachableError
 from orchestrator.runtimes.docker.labels import Labelled
 from orchestrator.runtimes.docker.sdk import Client
 
@@ -33,11 +33,17 @@ def remove(address: Address, ours: Callable[[Labelled], bool], run: str | None =
     Raises:
         EngineError: the engine refuses, or does not answer.
     """
+    refused: dict[str, EngineError] = {}
 
     def one(found: Labelled) -> bool:
         client = Client(address)
         try:
             return client.remove(found)
+        except EngineUnreachableError:
+            raise
+        except EngineError as exc:  # one that is stuck is no reason to leave the others
+            refused[found.identity] = exc
+            return False
         finally:
             client.close()
 
@@ -47,15 +53,20 @@ def remove(address: Address, ours: Callable[[Labelled], bool], run: str | None =
     try:
         with ThreadPoolExecutor(_AT_ONCE) as pool:
             while found := [labelled for labelled in client.labelled(run) if ours(labelled)]:
+                before = set(removed)
                 for kind in ("container", "network", "volume"):
                     batch = [labelled for labelled in found if labelled.kind == kind]
                     gone = zip(batch, pool.map(one, batch), strict=True)
                     removed |= {labelled.identity: labelled for labelled, done in gone if done}
-                if any(labelled.identity not in removed for labelled in found):
-                    if time.monotonic() > deadline:
-                        left = ", ".join(map(str, found))
-                        raise EngineError(f"the Docker engine does not remove {left}", "see the engine's log")
-                    time.sleep(_GLANCE_S)  # nothing announces the last endpoint's end
+                if removed.keys() - before >= {labelled.identity for labelled in found}:
+                    continue
+                if time.monotonic() > deadline:
+                    left = ", ".join(map(str, found))
+                    said = "".join(f"; {exc.message}" for exc in refused.values())
+                    raise EngineError(
+                        f"the Docker engine does not remove {left}{said}", "see the engine's log"
+                    )
+                time.sleep(_GLANCE_S)  # nothing announces the last endpoint's end
     finally:
         client.close()
     return list(removed.values())

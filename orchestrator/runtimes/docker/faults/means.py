@@ -69,15 +69,15 @@ class DockerMeans:
             case _:
                 return await self._uncut(fault, on_node)
 
-    async def renew(self, node: str, on_node: Sequence[Fault]) -> None:
+    async def renew(self, node: str, on_node: Sequence[Fault], *, reborn: bool) -> None:
         """See ``FaultMeans``."""
+        if any(not isinstance(fault, Unplug | OutOfMemory | DiskFull) for fault in on_node):
+            # also where no rule comes of it: rules against an address that somebody else has by now must go
+            addresses = await self._targets.addresses()
+            await self._beside(node, network.order(on_node, addresses.get(node), addresses.get))
         for fault in on_node:
-            if isinstance(fault, DiskFull):
+            if reborn and isinstance(fault, DiskFull):
                 await self._fill(fault)
-        addresses = await self._targets.addresses()
-        asked = network.order(on_node, addresses.get(node), addresses.get)
-        if asked["steps"] != [[]] or asked["rate"] is not None:
-            await self._beside(node, asked)
 
     async def _fill(self, fault: DiskFull) -> Limited | None:
         limit = self._limits.get(fault)
