@@ -138,7 +138,8 @@ class Client:
         if self._session is None:
             self._session = aiohttp.ClientSession(
                 headers=self._headers,
-                connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=60),
+                # names are looked up for each connection: a container that comes back may have the address that another one had
+                connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=60, use_dns_cache=False),
                 timeout=aiohttp.ClientTimeout(total=None),
             )
         try:

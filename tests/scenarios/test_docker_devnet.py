@@ -143,12 +143,14 @@ async def test_a_disk_without_room_for_the_image(repository: Path, module_home: 
         "mount -t tmpfs -o size=8m none $XDG_CACHE_HOME && mkdir -p $XDG_CACHE_HOME/rollnet/image-dependencies && "
         'mount --bind $DEPENDENCIES $XDG_CACHE_HOME/rollnet/image-dependencies && exec "$0" image build --again'
     )
+    dependencies = cache() / "image-dependencies"
+    dependencies.mkdir(parents=True, exist_ok=True)  # an image that was there already has gathered none
     process = await asyncio.create_subprocess_exec(
         *("unshare", "--mount", "sh", "-c", room, str(Path(sys.executable).with_name("rollnet"))),
         cwd=repository,
         env={
             **os.environ,
-            "DEPENDENCIES": str(cache() / "image-dependencies"),
+            "DEPENDENCIES": str(dependencies),
             "XDG_CACHE_HOME": str(tmp_path),
             "ROLLNET_HOME": str(module_home),
         },
