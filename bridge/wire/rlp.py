@@ -15,9 +15,6 @@ Item: TypeAlias = "bytes | list[Item]"
 MAX_DEPTH = 16
 """Deeper nesting than any of our formats needs is refused before it can exhaust the stack."""
 
-_WORD = 32
-"""Bytes of the longest integer that any of our formats has."""
-
 
 def encode(value: Any) -> bytes:
     """Serialise bytes, non-negative integers (big-endian, no leading zeros), strings, and sequences of them."""
@@ -47,21 +44,27 @@ def integer(item: Item) -> int:
     """The item as a canonical unsigned integer.
 
     Raises:
-        Malformed: a list, leading zeros, or more than 256 bits.
+        Malformed: a list, or leading zeros.
     """
     if not isinstance(item, bytes) or (item and item[0] == 0):
         raise Malformed("expected a canonical RLP integer")
-    if len(item) > _WORD:
-        raise Malformed("RLP integer exceeds 256 bits")
     return int.from_bytes(item, "big")
 
 
+def bounded(item: Item, bits: int) -> int:
+    """The item as a canonical unsigned integer; one that is too long is refused before anybody has to write it down.
+
+    Raises:
+        Malformed: a list, leading zeros, or more than so many bits.
+    """
+    if isinstance(item, bytes) and len(item) * 8 > bits:
+        raise Malformed(f"RLP integer exceeds {bits} bits")
+    return integer(item)
+
+
 def uint64(item: Item) -> int:
-    """The item as a canonical unsigned integer of 64 bits at most; errors as :func:`integer`."""
-    value = integer(item)
-    if value >> 64:
-        raise Malformed("RLP integer exceeds 64 bits")
-    return value
+    """As :func:`bounded`, of 64 bits."""
+    return bounded(item, 64)
 
 
 def string(item: Item, sizes: Sequence[int] | None = None) -> bytes:

@@ -263,5 +263,5 @@ def _part_from_items(item: rlp.Item) -> BundlePart:
 def _terms_from_items(item: rlp.Item) -> BundleTerms:
     bundle, max_timestamp, salt = rlp.items(item, 3)
     return BundleTerms(
-        to_hex(rlp.string(bundle, (32,))), rlp.integer(max_timestamp), to_hex(rlp.string(salt, (32,)))
+        to_hex(rlp.string(bundle, (32,))), rlp.bounded(max_timestamp, 256), to_hex(rlp.string(salt, (32,)))
     )
