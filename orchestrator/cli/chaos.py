@@ -149,7 +149,7 @@ def explore(
 ) -> None:
     """Draw schedules of faults and crash points, run them on the process runtime, and shrink one that fails to the fewest faults.
 
-    A schedule takes about twenty seconds. Exits 0 if none failed, 1 if one did, 2 if none could be judged, 3 if nothing could be started.
+    A schedule takes up to a minute. Exits 0 if none failed, 1 if one did, 2 if none could be judged, 3 if nothing could be started.
 
     Example: rollnet chaos explore --minutes 10 --seed 100
     """
