@@ -244,9 +244,8 @@ class Chain:
                 block = Block(chain_id, number, header.hash, header.state_root, content)
                 await self._accept(staged, block, payload_digest(payload))
             safe = max(self.safe, number)
-            self.store.note_settled(
-                safe, self.finalized
-            )  # before anybody is told: a restart must not let it go back
+            # noted before anybody is told: a restart must not let it go back
+            self.store.note_settled(safe, self.finalized)
             self.safe = safe
             return replaced
 

@@ -40,7 +40,6 @@ _STAGES = {
     State.PROVEN: Stage.MESSAGE_PROVEN,
     State.FINALIZED: Stage.MESSAGE_FINALIZED,
 }
-_Action = tuple[Message, Prove | Finalize]
 
 
 class Withdrawals:

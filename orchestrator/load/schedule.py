@@ -47,10 +47,6 @@ class Mix:
         return float(getattr(self, work.value))
 
 
-BUNDLES_ONLY = Mix(local=0, withdrawal=0, deposit=0)
-"""Nothing but atomic bundles."""
-
-
 def arrivals(rate: float, seed: object) -> Iterator[float]:
     """Seconds from the beginning at which operations are to be sent, ascending, without end; none if the rate is zero.
 

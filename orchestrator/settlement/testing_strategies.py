@@ -21,7 +21,9 @@ from bridge.contracts.testing import (
     HandRollup,
     names,
     ours,
+    theirs,
 )
+from bridge.wire.keccak import to_hex
 from orchestrator.market.board import Quote, Terms
 from orchestrator.settlement.deployments import deployments
 from orchestrator.settlement.messages import refund_margin_s
@@ -124,6 +126,24 @@ class World:
         """Finalize a rollup's next vote; what the registry says."""
         receipt = await self.bridge.finalize(self.rollup(chain_id).withdrawals[0])
         return names(self.registry.events(receipt))
+
+    async def count_in_a_crowd(self, chain_id: int) -> Mapping[str, Any]:
+        """Finalize a rollup's only vote in an L1 block in which its portal has no room for more; the receipt.
+
+        Nobody else may seal L1's blocks meanwhile.
+        """
+        (withdrawal,) = self.rollup(chain_id).withdrawals
+        await self.bridge.prove(withdrawal)
+        portal = theirs(self.bridge.l1, "OptimismPortal", self.rollup(chain_id).portal)
+        crowd = portal.interface.encode_call("depositTransaction", BOB.address, 0, 19_900_000, False, b"")
+        request = {"from": CAROL.address, "to": portal.address, "data": to_hex(crowd), "gas": hex(22_000_000)}
+        await self.bridge.l1.client.call("eth_sendTransaction", request | {"gasPrice": hex(10**11)})
+        receipt = await portal.send(
+            BOB.address, "finalizeWithdrawalTransaction", withdrawal.fields, gas=3_000_000
+        )
+        self.rollup(chain_id).withdrawals.clear()
+        self.bridge.note(receipt)
+        return receipt
 
     async def state(self, strategy: Strategy) -> tuple[str, str, str]:
         """The decision, and what became of the legs on alpha and beta."""

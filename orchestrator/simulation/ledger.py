@@ -10,6 +10,7 @@ from typing import Any
 
 import orjson
 
+from bridge.wire.bundle import decode_bundle
 from bridge.wire.transaction import decode_transaction
 from orchestrator.simulation.accounts import transaction_hash
 
@@ -60,11 +61,6 @@ class Ledger:
                 break
             self._read += 8 + length
             self._take(orjson.loads(body), now)
-
-    def cut_at(self, size: int) -> None:
-        """The file was cut: what is read next begins there."""
-        if size < self._read:
-            self.problems.append("durable records were cut off")
 
     def _take(self, record: dict[str, Any], now: float) -> None:
         kind = record["kind"]
@@ -160,7 +156,5 @@ def bundle_name(raws: tuple[bytes, ...], max_timestamp: int, salt: bytes) -> str
     """Hash of a bundle."""
     key = (raws, max_timestamp, salt)
     if key not in _NAMES:
-        from bridge.wire.bundle import decode_bundle  # noqa: PLC0415
-
         _NAMES[key] = "0x" + decode_bundle(raws, max_timestamp, salt).hash.hex()
     return _NAMES[key]

@@ -80,6 +80,11 @@ class LiveDerivation:
         self._final = 0
         """Number of the finalized L1 block by which they were."""
 
+    @property
+    def waits(self) -> bool:
+        """Whether something of L1 that was read is not done: another rollup's word is missing."""
+        return bool(self._waiting)
+
     async def run(self, l1: Client) -> None:
         """Follow L1 for ever.
 

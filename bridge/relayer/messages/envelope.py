@@ -13,8 +13,6 @@ from bridge.wire.keccak import from_hex, keccak256, to_hex
 MAILBOX = artifact("CrossRollupMailbox").interface
 SENT_TOPIC: Final = to_hex(MAILBOX.topic("MessageSent"))
 """First topic of the event that every message emits on its source."""
-MESSAGE_VERSION: Final = 1
-"""Version of the envelope that the contracts write and execute."""
 _TAG: Final = b"XMSG.v1"
 
 

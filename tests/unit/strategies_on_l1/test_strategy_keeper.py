@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
-from bridge.contracts.testing import Chain, theirs
+from bridge.contracts.testing import Chain
 from bridge.l1.account import L1Account
 from bridge.l1.account_store import AccountStore
 from bridge.relayer.attempts import Manner
@@ -37,7 +37,6 @@ from orchestrator.settlement.testing_strategies import (
     ALPHA,
     BETA,
     BOB,
-    CAROL,
     UNIT,
     USD,
     Strategy,
@@ -313,17 +312,7 @@ async def test_a_decision_that_could_not_be_sent_is_sent(kept: Kept, world: Worl
     for chain_id in (ALPHA, BETA):
         await world.lock(chain_id)
     await world.count(ALPHA)
-    l1, (withdrawal,) = world.bridge.l1, world.rollup(BETA).withdrawals
-    await world.bridge.prove(withdrawal)
-    portal = theirs(l1, "OptimismPortal", world.rollup(BETA).portal)
-    crowd = portal.interface.encode_call("depositTransaction", BOB.address, 0, 19_900_000, False, b"")
-    request = {"from": CAROL.address, "to": portal.address, "data": to_hex(crowd), "gas": hex(22_000_000)}
-    await l1.client.call("eth_sendTransaction", request | {"gasPrice": hex(10**11)})
-    receipt = await portal.send(
-        BOB.address, "finalizeWithdrawalTransaction", withdrawal.fields, gas=3_000_000
-    )
-    world.rollup(BETA).withdrawals.clear()
-    world.bridge.note(receipt)
+    await world.count_in_a_crowd(BETA)
     kept.tasks.append(asyncio.create_task(kept._seal()))
     await world.bridge.settle()
     assert ("COMMIT", "COMMITTED", "LOCKED") == await world.state(strategy)

@@ -26,7 +26,6 @@ from orchestrator.settlement.testing_strategies import (
     ALPHA,
     BETA,
     BOB,
-    CAROL,
     MAKER,
     MARGIN,
     MAX_LIMIT,
@@ -159,17 +158,7 @@ async def test_a_decision_that_cannot_be_sent_stands(world: World) -> None:
     await world.lock(ALPHA)
     await world.lock(BETA)
     await world.count(ALPHA)
-    l1, (withdrawal,) = world.bridge.l1, world.rollup(BETA).withdrawals
-    await world.bridge.prove(withdrawal)
-    portal = theirs(l1, "OptimismPortal", world.rollup(BETA).portal)
-    crowd = portal.interface.encode_call("depositTransaction", BOB.address, 0, 19_900_000, False, b"")
-    request = {"from": CAROL.address, "to": portal.address, "data": to_hex(crowd), "gas": hex(22_000_000)}
-    await l1.client.call("eth_sendTransaction", request | {"gasPrice": hex(10**11)})
-    receipt = await portal.send(
-        BOB.address, "finalizeWithdrawalTransaction", withdrawal.fields, gas=3_000_000
-    )
-    world.rollup(BETA).withdrawals.clear()
-    world.bridge.note(receipt)
+    receipt = await world.count_in_a_crowd(BETA)
     assert ["Voted", "Decided", "DecisionSent", "DecisionUnsent"] == names(world.registry.events(receipt))
     await world.bridge.settle()
     assert ("COMMIT", "COMMITTED", "LOCKED") == await world.state(strategy)
