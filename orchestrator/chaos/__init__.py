@@ -2,7 +2,7 @@
 
 ::
 
-    scenario.yaml ─► load ─► ScenarioPlan ─► run ─► Findings ─► report (chaos.md, chaos.json, report.html, junit.xml)
+    scenario.yaml ─► load ─► ScenarioPlan ─► run ─► Findings ─► report (report.md, report.html, latency.svg, chaos.json, junit.xml)
                                               │
           launch ─► warm-up ─► baseline ─► schedule ─► recovery ─► after ─► drain ─► observe ─► check ─► report ─► down
                                               │

@@ -3,9 +3,8 @@
 from collections.abc import Sequence
 
 from orchestrator.chains import ServiceHandle
-from orchestrator.chaos.injection import Begun, all_of
+from orchestrator.chaos.injection import Begun, all_of, all_tried
 from orchestrator.devnet import Devnet
-from orchestrator.errors import RollnetError
 from orchestrator.runtimes.faults import Bite, Healing
 from orchestrator.topology.names import RELAYER
 
@@ -26,25 +25,28 @@ class ClockInjection:
         """One after the other."""
         begun()
         for node in self._nodes:
-            await self._service(node).rpc("rollnet_skewClock", self._offset_s)
+            await clock_of(self._net, node).rpc("rollnet_skewClock", self._offset_s)
 
     async def bite(self) -> Bite:
         """What each node's clock says, beside this one's."""
         return all_of([await self._judged(node) for node in self._nodes])
 
     async def heal(self) -> Healing:
-        """Set all right that answer: one that does not has lost its offset with its life."""
-        for node in self._nodes:
-            try:
-                await self._service(node).rpc("rollnet_skewClock", 0)
-            except RollnetError as exc:
-                return Healing(False, f"{node}: {exc.message}")
-        return Healing(True, "all clocks are right")
+        """Set all right, also when one of them does not answer."""
+        return await all_tried((node, set_right(self._net, node)) for node in self._nodes)
 
     async def _judged(self, node: str) -> Bite:
-        told = await self._service(node).rpc("rollnet_clock")
+        told = await clock_of(self._net, node).rpc("rollnet_clock")
         wrong = float(told["offset_s"])
         return Bite(wrong == self._offset_s, f"{node}'s clock is wrong by {wrong:+g} s")
 
-    def _service(self, node: str) -> ServiceHandle:
-        return self._net.relayer if node == RELAYER else self._net.sequencers[node]
+
+async def set_right(net: Devnet, node: str) -> Healing:
+    """A node's clock has no offset any more."""
+    await clock_of(net, node).rpc("rollnet_skewClock", 0)
+    return Healing(True, f"{node}'s clock is right")
+
+
+def clock_of(net: Devnet, node: str) -> ServiceHandle:
+    """Who sets a node's clock: the node itself, a sequencer or the relayer."""
+    return net.relayer if node == RELAYER else net.sequencers[node]

@@ -7,9 +7,10 @@ the node's data folder, and the node is restarted to meet it.
 import asyncio
 import contextlib
 from collections.abc import Sequence
+from pathlib import Path
 
 from bridge.wire.crash_points import CRASH_FILE, CRASH_POINTS
-from orchestrator.chaos.injection import Begun, all_healed, all_of
+from orchestrator.chaos.injection import Begun, all_of, all_tried
 from orchestrator.chaos.lives import bring_back
 from orchestrator.devnet import Devnet
 from orchestrator.errors import RollnetError
@@ -21,6 +22,20 @@ def is_at_boot(point: str) -> bool:
     """Whether a node passes a point while it boots."""
     when = CRASH_POINTS[point].when
     return when.startswith(("each boot", "a boot")) and not when.startswith("each boot of")
+
+
+def order_of(net: Devnet, node: str) -> Path:
+    """The file by which a node is ordered to crash in its next boot."""
+    return net.directory.data_of(node) / CRASH_FILE
+
+
+def withdraw_order(net: Devnet, node: str) -> None:
+    """No boot of a node finds an order that it was not there to take; a run that is interrupted leaves none.
+
+    Raises:
+        OSError: the file can't be removed.
+    """
+    order_of(net, node).unlink(missing_ok=True)
 
 
 class CrashInjection:
@@ -55,22 +70,23 @@ class CrashInjection:
 
     async def heal(self) -> Healing:
         """Bring back who crashed; who never came to the point is restarted, because the order stands as long as its life."""
-        healed = []
-        for node in self._nodes:
-            crashed = node in self._bites and self._bites[node].bit
-            if node in self._ordered and not crashed and (await self._net.node(node).status()).state in ALIVE:
-                status = await self._net.node(node).restart()
-                healed.append(Healing(status.state in ALIVE, f"{node} was restarted to take back the order"))
-            else:
-                healed.append(await bring_back(self._net, node))
+        healing = await all_tried((node, self._back(node)) for node in self._nodes)
         self._ordered.clear()
-        return all_healed(healed)
+        return healing
+
+    async def _back(self, node: str) -> Healing:
+        crashed = node in self._bites and self._bites[node].bit
+        await asyncio.to_thread(withdraw_order, self._net, node)
+        if node in self._ordered and not crashed and (await self._net.node(node).status()).state in ALIVE:
+            status = await self._net.node(node).restart()
+            return Healing(status.state in ALIVE, f"{node} was restarted to take back the order")
+        return await bring_back(self._net, node)
 
     async def _on_the_run(self, node: str) -> int:
         return (await self._net.node(node).crash_at(self._point, self._count)).boot
 
     async def _at_boot(self, node: str) -> int:
-        handle, order = self._net.node(node), self._net.directory.data_of(node) / CRASH_FILE
+        handle, order = self._net.node(node), order_of(self._net, node)
         try:
             await asyncio.to_thread(order.write_text, f"{self._point}:{self._count}")
         except OSError as exc:

@@ -5,10 +5,9 @@
     RollnetError
     ├── InvalidTopology
     │   └── InvalidScenario        the user mends the file; exit code 3: nothing was started
-    ├── NotStarted                 the devnet did not come up; exit code 3
-    └── NoVerdict                  the run broke down in its middle; exit code 2: nobody knows
+    └── NotStarted                 the devnet did not come up; exit code 3
 
-Exit codes of ``rollnet chaos run``: 0 valid, 1 invalid, 2 unknown, 3 could not start. So a mistake in the file is not 2, as with
+A run that breaks down in its middle is no error but a finding: its verdict is unknown. Exit codes of ``rollnet chaos run``: 0 valid, 1 invalid, 2 unknown, 3 could not start. So a mistake in the file is not 2, as with
 other commands, because 2 is a verdict here.
 """
 
@@ -18,7 +17,6 @@ from orchestrator.errors import RollnetError
 from orchestrator.topology.errors import InvalidTopology
 
 COULD_NOT_START = 3
-UNKNOWN = 2
 
 
 class InvalidScenario(InvalidTopology):
@@ -31,9 +29,3 @@ class NotStarted(RollnetError):  # noqa: N818 - named for what happened
     """The devnet of a scenario did not come up."""
 
     exit_code: ClassVar[int] = COULD_NOT_START
-
-
-class NoVerdict(RollnetError):  # noqa: N818 - named for what is missing
-    """A run that broke down after its devnet came up; everything was healed and taken down."""
-
-    exit_code: ClassVar[int] = UNKNOWN

@@ -19,7 +19,6 @@ from typing import Any
 import yaml
 
 from orchestrator.chaos.drawing import Schedule, draw, scenario
-from orchestrator.chaos.errors import NoVerdict
 from orchestrator.chaos.findings import Findings
 from orchestrator.chaos.ground import Ground
 from orchestrator.chaos.load import read_scenario
@@ -48,7 +47,9 @@ class Tried:
     because: tuple[str, ...]
     """The checks that the verdict comes from; none if it is valid."""
     directory: str
-    """The run directory; empty if the run broke down."""
+    """The run directory."""
+    struck: int = 0
+    """Faults that had struck when the run was judged: a build that fails before any of them fails by itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,14 +123,14 @@ class Search:
 
     async def _try(self, seed: int, schedule: Schedule) -> Tried:
         names = tuple(str(fault["name"]) for fault in schedule)
-        try:
-            found = await self._run(self._plan(seed, schedule))
-        except NoVerdict as exc:
-            self._tell(f"   unknown: {exc.message}")
-            return Tried(seed, names, Verdict.UNKNOWN, (exc.message,), "")
+        found = await self._run(self._plan(seed, schedule))
         because = tuple(check.name for check in found.because)
         self._tell(f"   {found.verdict.value}{': ' if because else ''}{', '.join(because)}")
-        return Tried(seed, names, found.verdict, because, str(found.directory))
+        if found.verdict is Verdict.UNKNOWN:
+            for check in found.because:
+                self._tell(f"     {check.name}: {check.notes[0] if check.notes else 'no reason given'}")
+        struck = sum(one.begun_ns is not None for one in found.struck)
+        return Tried(seed, names, found.verdict, because, str(found.directory), struck)
 
     async def _shrunk(self, seed: int, schedule: Schedule) -> list[Mapping[str, Any]]:
         """The fewest faults that were seen to fail; the whole schedule was."""

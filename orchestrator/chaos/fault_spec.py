@@ -240,7 +240,7 @@ class LinkFaultSpec(FaultSpec):
 
 
 class PartitionSpec(LinkFaultSpec):
-    """Nodes can't reach each other; users still reach all of them."""
+    """Nodes can't reach each other; users still reach all of them. It bit if on at least one link of each direction a call met it."""
 
     fault: Literal["partition"] = _kind("partition")
     mode: Literal["unplug", "blackhole", "reset"] = Field(
@@ -330,7 +330,10 @@ class PacketLossSpec(FaultSpec):
 
 
 class DiskFullSpec(FaultSpec):
-    """Nothing more can be written. Once there is room again the node is restarted, as its operator would."""
+    """Nothing more can be written. Once there is room again the node is restarted, as its operator would.
+
+    With bytes to spare it bit only if a write has failed.
+    """
 
     fault: Literal["disk_full"] = _kind("disk_full")
     target: Target = _target()

@@ -6,6 +6,7 @@ so nothing is slowed down and a dead sequencer changes nothing about what is kno
 
 import asyncio
 import time
+from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -18,6 +19,8 @@ from orchestrator.tracing.tail import Tail
 
 HEIGHT_PATIENCE_S = 0.5
 """Longest wait for one chain's height, seconds: others must not wait for one that is frozen."""
+REMEMBERED = 1_000
+"""Commits that are held against legs whose journals are read later."""
 
 
 @dataclass(slots=True)
@@ -30,9 +33,17 @@ class Pulse:
     """Monotonic nanoseconds; 0 before the first."""
     waiting: dict[str, int] = field(default_factory=dict)
     """Acknowledged bundles and transactions without an end, with the time of their acknowledgement."""
+    false_commit: str = ""
+    """A bundle that was committed on the strength of a leg that had failed; empty while there is none."""
+    _failed: set[str] = field(default_factory=set)
+    """Legs that were staged in vain, by the id of that event."""
+    _commits: deque[Event] = field(default_factory=lambda: deque(maxlen=REMEMBERED))
+    """The last commits: the journal of a leg may be read after that of the sequencer."""
 
     def take(self, events: Iterable[Event]) -> None:
         """Events in any order of files; an end that is read before its beginning counts all the same."""
+        events = tuple(events)
+        self._compare(events)
         ended = set()
         for event in events:
             identity = event.bundle_id or event.msg_id
@@ -45,11 +56,30 @@ class Pulse:
                 if event.attrs.get("recovered"):
                     continue  # told again by a sequencer that came back
                 self.ended += 1
-                if event.event == Stage.DECIDED and event.attrs.get("decision") == "commit":
+                decided = event.event == Stage.DECIDED and event.attrs.get("decision") == "commit"
+                if decided and event.bundle_id:  # a transaction that is included commits nothing
                     self.committed += 1
                     self.last_commit_ns = max(self.last_commit_ns, event.mono_ns)
         for identity in ended:
             self.waiting.pop(identity, None)
+
+    def _compare(self, events: Iterable[Event]) -> None:
+        """Hold commits against what became of their legs when they were staged."""
+        commits = [
+            event
+            for event in events
+            if event.event == Stage.DECIDED and event.bundle_id and event.attrs.get("decision") == "commit"
+        ]
+        failed = {
+            event.id
+            for event in events
+            if event.event == Stage.LEG_STAGED and event.attrs.get("status") == "failed"
+        }
+        self._failed |= failed
+        self._commits.extend(commits)
+        for commit in self._commits if failed else commits:
+            if not self._failed.isdisjoint(commit.cause):
+                self.false_commit = self.false_commit or str(commit.bundle_id)
 
     def backlog(self, before_ns: int) -> int:
         """How many that were acknowledged before a moment still have no end."""

@@ -23,6 +23,8 @@ class Findings:
     struck: tuple[Struck, ...]
     """What came of each fault, in the order of the file; none if the devnet was never steady."""
     facts: RunFacts
+    warnings: tuple[str, ...] = ()
+    """What went wrong once there was a verdict; it changes nothing about it."""
 
     @property
     def verdict(self) -> Verdict:
@@ -56,27 +58,37 @@ def own_checks(plan: ScenarioPlan, struck: Sequence[Struck], unsteady: str) -> t
     return steady, _faults(struck)
 
 
-def backlog_check(struck: Sequence[Struck], left: Sequence[str]) -> CheckResult:
+def backlog_check(struck: Sequence[Struck], left: Sequence[str], wrong: str = "") -> CheckResult:
     """Whether what waited while things were broken had its end in time afterwards.
 
     Args:
         struck: what came of the faults.
         left: what was still waiting when the scenario's patience was over, as lines.
+        wrong: why nobody waited for as long as the scenario says; empty if somebody did.
     """
-    return judged("backlog", len(struck), "faults", [CounterExample(tuple(left))] if left else [])
+    found = [CounterExample(tuple(left))] if left else []
+    doubts = [f"nobody waited for it: {wrong}"] if wrong and not left else []
+    return judged("backlog", len(struck), "faults", found, unknown=doubts)
 
 
-def lost_check(plan: ScenarioPlan, lost: Sequence[str]) -> tuple[CheckResult, ...]:
+def broken_check(said: str, trouble: Path) -> CheckResult:
+    """A run that broke down in its middle: nobody knows."""
+    return judged("the run", 0, "stages", unknown=[f"the run broke down: {said}", f"see {trouble}"])
+
+
+def lost_check(plan: ScenarioPlan, lost: Sequence[str], stuck: Sequence[str] = ()) -> tuple[CheckResult, ...]:
     """Whether every node that a fault struck came back in the end; nothing if none was to.
 
     Args:
         plan: of the scenario.
         lost: those that did not, as lines.
+        stuck: what else could not be undone, as lines: no fault of the devnet, and what it shows from then on means little.
     """
     struck = {node for fault in plan.faults for node in fault.targets}
-    if not struck:
+    if not struck and not stuck:
         return ()
-    return (judged("nodes came back", len(struck), "nodes", [CounterExample(tuple(lost))] if lost else []),)
+    found = [CounterExample(tuple(lost))] if lost else []
+    return (judged("nodes came back", len(struck), "nodes", found, unknown=stuck),)
 
 
 def _faults(struck: Sequence[Struck]) -> CheckResult:

@@ -9,7 +9,7 @@ from html import escape
 from orchestrator.chaos.counterexamples import drawn_counterexample
 from orchestrator.chaos.findings import Findings
 from orchestrator.chaos.html_style import STYLE
-from orchestrator.chaos.plot import HIGH, WIDE, Plot, plot_of
+from orchestrator.chaos.plot import HIGH, LANE, LEGEND, WIDE, Plot, plot_of
 from orchestrator.chaos.tables import METHOD, build_tables, headline
 from orchestrator.checks import CheckResult, Verdict
 from orchestrator.comparison.style import STYLE as COMMON_STYLE
@@ -17,15 +17,6 @@ from orchestrator.report.tables import Table
 from orchestrator.report.terminal import PLAIN_COLUMNS
 
 _GOOD = {Verdict.VALID: "good", Verdict.INVALID: "bad", Verdict.UNKNOWN: "unknown"}
-_LEGEND = {
-    "bundle": "bundle",
-    "single": "single transaction",
-    "l1": "deposit or withdrawal",
-    "info": "no end known",
-    "fail": "certainly no effect",
-}
-LANE = 16.0
-"""Height of a row of labels over the drawing."""
 
 
 def render_html(found: Findings) -> str:
@@ -77,7 +68,7 @@ def _plot(plot: Plot) -> Iterator[str]:
     )
     used = {dot.colour for dot in plot.dots}
     legend = "".join(
-        f'<li><i class="dot {colour}"></i>{word}</li>' for colour, word in _LEGEND.items() if colour in used
+        f'<li><i class="dot {colour}"></i>{word}</li>' for colour, word in LEGEND.items() if colour in used
     )
     yield f'<ul class="legend">{legend}<li><i class="window"></i>fault</li></ul>'
     lanes = 1 + max((band.lane or 0 for band in plot.bands), default=0)
@@ -108,7 +99,7 @@ def _field(plot: Plot) -> Iterator[str]:
         yield f'<line class="tick" x1="0" x2="{WIDE:g}" y1="{tick.at:.1f}" y2="{tick.at:.1f}"/>'
     for tick in plot.phases:
         yield f'<line class="phase" x1="{tick.at:.1f}" x2="{tick.at:.1f}" y1="0" y2="{HIGH:g}"/>'
-    for colour in _LEGEND:
+    for colour in LEGEND:
         # a path of points with round ends: circles would be stretched with the drawing
         points = "".join(f"M{dot.x:.1f} {dot.y:.1f}h0" for dot in plot.dots if dot.colour == colour)
         if points:

@@ -48,15 +48,15 @@ def render_junit(found: Findings, seconds: float) -> str:
 
 def _case(suite: ET.Element, found: Findings, check: CheckResult) -> None:
     case = ET.SubElement(suite, "testcase", classname=f"chaos.{found.plan.name}", name=check.name, time="0")
-    said = _printable(f"{check.seen} {check.of_what}; {summary_of(check)}")
+    said = printable(f"{check.seen} {check.of_what}; {summary_of(check)}")
     if check.verdict is Verdict.INVALID and check.counterexample is not None:
         failure = ET.SubElement(case, "failure", message=said, type=check.verdict.value)
-        failure.text = _printable("\n".join(check.counterexample.lines))
+        failure.text = printable("\n".join(check.counterexample.lines))
     elif check.verdict is Verdict.UNKNOWN:
         ET.SubElement(case, "error", message=said, type=check.verdict.value)
     ET.SubElement(case, "system-out").text = said
 
 
-def _printable(text: str) -> str:
+def printable(text: str) -> str:
     """XML 1.0 has no way to write most control characters."""
     return "".join(sign if sign in "\n\t" or sign.isprintable() else "�" for sign in text)

@@ -39,9 +39,14 @@ class StallInjection:
         """Set the beat again."""
         if not self._stalled:
             return Healing(True, "L1 was never stalled")
-        beat_s = round(self._net.plan.l1.block_time_s)
-        await self._net.l1.rpc("evm_setIntervalMining", beat_s)
-        return Healing(True, f"L1 makes a block every {beat_s} s again")
+        return await beat(self._net)
+
+
+async def beat(net: Devnet) -> Healing:
+    """L1 makes blocks in the topology's time again."""
+    beat_s = round(net.plan.l1.block_time_s)
+    await net.l1.rpc("evm_setIntervalMining", beat_s)
+    return Healing(True, f"L1 makes a block every {beat_s} s again")
 
 
 class ReorgInjection:
@@ -57,28 +62,36 @@ class ReorgInjection:
         self._bite = Bite(False, "L1 was not told")
 
     async def inject(self, begun: Begun) -> None:
-        """Look at the block that must change, reorganise, look again."""
+        """Look at the blocks that must change, reorganise, look again; the journal is told from which block on L1 is another."""
         height = await self._net.l1.height()
         if height <= self._depth:
             self._bite = Bite(False, f"L1 has {height} blocks, of which {self._depth} can't be replaced")
             return
-        number = hex(height - self._depth + 1)
-        before = await self._hash(number)
+        numbers = range(height - self._depth + 1, height + 1)
+        before = {number: await self._hash(number) for number in numbers}
         begun()
         await self._net.l1.rpc("anvil_reorg", self._depth, [])
-        after = await self._hash(number)
+        after = {number: await self._hash(number) for number in numbers}
+        others = [number for number in numbers if before[number] != after[number]]
+        if not others:
+            self._bite = Bite(False, f"blocks {numbers[0]} to {height} of L1 are what they were")
+            return
+        lowest = min(others)
+        self._net.journal.emit("l1.reorganised", lowest=lowest, head=height)
         self._bite = Bite(
-            before != after, f"block {int(number, 16)} of L1 was {before[:10]}… and is {after[:10]}…"
+            True,
+            f"{len(others)} of {self._depth} blocks of L1 are others; block {lowest} was {before[lowest][:10]}… "
+            f"and is {after[lowest][:10]}…",
         )
 
     async def bite(self) -> Bite:
-        """Whether the lowest of the replaced blocks is another one now."""
+        """Whether any of the replaced blocks is another one now."""
         return self._bite
 
     async def heal(self) -> Healing:
         """There is nothing to undo: the new blocks are the truth."""
         return Healing(True, "nothing to undo")
 
-    async def _hash(self, number: str) -> str:
-        block = await self._net.l1.rpc("eth_getBlockByNumber", number, False)
+    async def _hash(self, number: int) -> str:
+        block = await self._net.l1.rpc("eth_getBlockByNumber", hex(number), False)
         return str(block["hash"]) if block else "gone"

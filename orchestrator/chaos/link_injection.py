@@ -1,11 +1,18 @@
-"""Faults on links, in the devnet's link proxy. Whether one bit is counted there: messages or connections that it met."""
+"""Faults on links, in the devnet's link proxy. Whether one bit is counted there: messages or connections that it met.
 
+A *partition* bit if in each direction that was asked for it met something on at least one link. Not on every link: many are quiet, and nobody
+can be kept from a call that he does not make. Not on any one link: cut in one direction alone, it is another fault than the one that the file
+names. All other kinds strike messages, and bit if they met one.
+"""
+
+from collections.abc import Mapping
 from typing import Any
 
-from orchestrator.chaos.injection import Begun
-from orchestrator.chaos.plan import PlannedFault
+from orchestrator.chaos.injection import Begun, all_tried
+from orchestrator.chaos.plan import Link, PlannedFault
 from orchestrator.devnet import Devnet
 from orchestrator.errors import RollnetError
+from orchestrator.links.errors import NoSuchLinkFault
 from orchestrator.links.faults import Direction, LinkFault, LinkFaultKind
 from orchestrator.runtimes.faults import Bite, Healing
 
@@ -15,7 +22,7 @@ def link_faults(fault: PlannedFault) -> tuple[LinkFault, ...]:
     kind = LinkFaultKind(fault.parameters["mode"] if fault.kind == "partition" else fault.kind)
     return tuple(
         LinkFault(
-            name=f"{fault.name} {source}->{destination}",
+            name=name_on(fault, (source, destination)),
             source=source,
             target=destination,
             kind=kind,
@@ -24,6 +31,24 @@ def link_faults(fault: PlannedFault) -> tuple[LinkFault, ...]:
         )
         for source, destination in fault.links
     )
+
+
+def name_on(fault: PlannedFault, link: Link) -> str:
+    """How the proxy calls a fault on one of its links."""
+    return f"{fault.name} {'->'.join(link)}"
+
+
+def judged(fault: PlannedFault, met: Mapping[str, int]) -> Bite:
+    """Whether a fault bit, from how much each of its links met, by the proxy's names. Pure."""
+    quiet = [name.rpartition(" ")[2] for name, count in met.items() if not count]
+    said = f"{sum(met.values())} met on {len(met) - len(quiet)} of {len(fault.links)} links"
+    said = f"{said}; none on {', '.join(quiet)}" if quiet else said
+    if fault.kind != "partition":
+        return Bite(sum(met.values()) > 0, said)
+    unmet = [way for way in fault.ways if not any(met.get(name_on(fault, link)) for link in way)]
+    for way in unmet:
+        said += f"; nobody called in the direction {', '.join('->'.join(link) for link in way)}"
+    return Bite(bool(fault.ways) and not unmet, said)
 
 
 class LinkInjection:
@@ -35,7 +60,7 @@ class LinkInjection:
     """
 
     def __init__(self, net: Devnet, fault: PlannedFault) -> None:
-        self._net = net
+        self._net, self._fault = net, fault
         self._faults = link_faults(fault)
         self._applied: list[str] = []
 
@@ -48,16 +73,19 @@ class LinkInjection:
 
     async def bite(self) -> Bite:
         """How much it has met so far."""
-        met = {name: await self._links.touched(name) for name in self._applied}
-        quiet = [name.rpartition(" ")[2] for name, count in met.items() if not count]
-        said = f"{sum(met.values())} met on {len(met) - len(quiet)} of {len(self._faults)} links"
-        return Bite(sum(met.values()) > 0, f"{said}; none on {', '.join(quiet)}" if quiet else said)
+        return judged(self._fault, {name: await self._links.touched(name) for name in self._applied})
 
     async def heal(self) -> Healing:
         """Take it from all links."""
-        for name in self._applied:
+        healing = await all_tried((name, self._taken(name)) for name in self._applied)
+        return Healing(True, f"{len(self._applied)} links are as before") if healing.healed else healing
+
+    async def _taken(self, name: str) -> Healing:
+        try:
             await self._links.heal(name)
-        return Healing(True, f"{len(self._applied)} links are as before")
+        except NoSuchLinkFault:  # the proxy refused it, or has begun another life
+            return Healing(True, f"{name} is not there")
+        return Healing(True, f"{name} is gone")
 
     @property
     def _links(self) -> Any:

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Sequence
 
-from orchestrator.chaos.injection import Begun, all_healed, all_of
+from orchestrator.chaos.injection import Begun, all_of, all_tried
 from orchestrator.devnet import Devnet
 from orchestrator.runtimes.base import ALIVE, NodeState, NodeStatus
 from orchestrator.runtimes.faults import Bite, Healing
@@ -43,9 +43,7 @@ class LifeInjection:
 
     async def heal(self) -> Healing:
         """Bring back what is down, thaw what is frozen."""
-        async with asyncio.TaskGroup() as tasks:
-            back = [tasks.create_task(bring_back(self._net, node)) for node in self._nodes]
-        return all_healed([task.result() for task in back])
+        return await all_tried((node, bring_back(self._net, node)) for node in self._nodes)
 
     async def _operate(self, node: str) -> None:
         self._seen[node] = await getattr(self._net.node(node), self._operation)()

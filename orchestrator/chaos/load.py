@@ -3,13 +3,15 @@
 ::
 
     read_source ─► parse_document ─► ScenarioSpec ─► broken_rules ─► capabilities ─► resolve ─► ScenarioPlan
-                                     └─ findings_of ─┴──────────────┴─► InvalidScenario
+                     │               └─ findings_of ─┴──────────────┴─► InvalidScenario
+                     └─► (a topology that carries a scenario: as_scenario)
 
 Lines, YAML's traps and the words for pydantic's errors are the topology loader's. A scenario whose fields are partly wrong is judged as far
 as it goes: each fault that is right by itself is held against the topology, if that can be read.
 """
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -17,17 +19,20 @@ from pydantic import TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails
 
 from orchestrator.chaos.capabilities import unsupported
-from orchestrator.chaos.errors import InvalidScenario
+from orchestrator.chaos.carried import MISSING, as_scenario, is_topology, outer
+from orchestrator.chaos.errors import InvalidScenario, NotStarted
 from orchestrator.chaos.fault_spec import KINDS, AnyFault, Fault
 from orchestrator.chaos.ground import Ground
 from orchestrator.chaos.plan import ScenarioPlan
 from orchestrator.chaos.resolve import resolve
-from orchestrator.chaos.rules import broken_expectations, broken_rules
+from orchestrator.chaos.rules import broken_rules
+from orchestrator.chaos.run_rules import broken_expectations
 from orchestrator.chaos.spec import INLINE, PATH, ExpectSpec, LoadSpec, ScenarioFormat, ScenarioSpec
 from orchestrator.runtimes.choice import processes_unless_said
+from orchestrator.runtimes.errors import ChoiceError
 from orchestrator.topology.document import Document, parse_document
 from orchestrator.topology.errors import Finding, InvalidTopology, Problem
-from orchestrator.topology.load import load_topology
+from orchestrator.topology.load import CHAOS, load_topology, read_topology
 from orchestrator.topology.plan import Plan
 from orchestrator.topology.resolve import make_plan
 from orchestrator.topology.rules import broken_rules as broken_topology
@@ -43,7 +48,7 @@ _FAULT: TypeAdapter[AnyFault] = TypeAdapter(Fault)
 def load_scenario(
     path: Path, *, runtime: str | None = None, seed: int | None = None, repeat_s: float | None = None
 ) -> ScenarioPlan:
-    """Read, check and resolve a scenario file.
+    """Read, check and resolve a scenario file, or a topology file that carries a scenario.
 
     Args:
         path: of the file; the topology's path counts from its folder.
@@ -53,6 +58,7 @@ def load_scenario(
 
     Raises:
         InvalidScenario: with every problem of the file and of its topology.
+        NotStarted: the environment asks for a runtime that there is not.
     """
     try:
         data = read_source(path)
@@ -74,29 +80,64 @@ def read_scenario(
 
     Raises:
         InvalidScenario: with every problem.
+        NotStarted: the environment asks for a runtime that there is not.
     """
     try:
         document = parse_document(data, file)
+        carried = is_topology(document)
+        if carried:
+            read_topology(data, file)
     except InvalidTopology as exc:
         raise InvalidScenario(exc.problems) from exc
+    if carried and CHAOS not in document.content:
+        raise InvalidScenario([document.locate(MISSING)])
+    reading = examine(as_scenario(document) if carried else document, folder)
+    findings = list(reading.findings)
+    kind = _runtime(runtime, reading.ground)
+    findings += unsupported(reading.faults, kind)
+    spec, ground = reading.spec, reading.ground
+    if document.problems or findings or reading.foreign or spec is None or ground is None:
+        places = map(outer, findings) if carried else findings
+        raise InvalidScenario([*document.problems, *reading.foreign, *map(document.locate, places)])
+    seed = spec.seed if seed is None else seed
+    return resolve(spec, ground, runtime=kind, seed=seed, repeat_s=repeat_s)
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """A scenario's document, as far as it can be understood, and what is wrong with it on any runtime."""
+
+    spec: ScenarioSpec | None
+    ground: Ground | None
+    faults: Mapping[int, AnyFault]
+    """Those that are right by themselves, by their index in the file."""
+    findings: tuple[Finding, ...]
+    foreign: tuple[Problem, ...]
+    """Problems of the topology's own file."""
+
+
+def examine(document: Document, folder: Path) -> Reading:
+    """Read a scenario's document; the topology's path counts from the folder."""
     content = document.content
     spec, findings = _read_spec(document)
     devnet, foreign, ours = _topology(content.get("topology"), spec, folder)
     findings += ours
     ground = Ground.of(devnet) if devnet is not None else None
     faults = _right_ones(content, findings)
-    kind = processes_unless_said(runtime or (devnet.runtime if devnet is not None else "process"))
     findings += broken_rules(faults, ground)
-    findings += unsupported(faults, kind)
     load, expect = (
         _section(LoadSpec, "load", content, findings),
         _section(ExpectSpec, "expect", content, findings),
     )
     findings += broken_expectations(load, expect, ground)
-    if document.problems or findings or foreign or spec is None or ground is None:
-        raise InvalidScenario([*document.problems, *foreign, *map(document.locate, findings)])
-    seed = spec.seed if seed is None else seed
-    return resolve(spec, ground, runtime=kind, seed=seed, repeat_s=repeat_s)
+    return Reading(spec, ground, faults, tuple(findings), foreign)
+
+
+def _runtime(said: str | None, ground: Ground | None) -> str:
+    try:
+        return processes_unless_said(said or (ground.plan.runtime if ground is not None else "process"))
+    except ChoiceError as exc:
+        raise NotStarted(exc.message, exc.hint) from exc
 
 
 def _read_spec(document: Document) -> tuple[ScenarioSpec | None, list[Finding]]:
@@ -160,6 +201,12 @@ def _topology(
             return None, exc.problems, []
     if not isinstance(given, dict):
         return None, (), []  # missing or of a wrong type: said already
+    if CHAOS in given:
+        return (
+            None,
+            (),
+            [Finding(("topology", CHAOS), "this file is the scenario itself", "remove it", at_key=True)],
+        )
     try:
         inline = spec.topology if spec is not None else TopologySpec.model_validate(given)
     except ValidationError:

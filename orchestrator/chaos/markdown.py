@@ -1,4 +1,8 @@
-"""``chaos.md``: the verdict first, then what it rests on; fits the summary of a CI job (1,024 KiB)."""
+"""``report.md``: the verdict first, then what it rests on; fits the summary of a CI job (1,024 KiB).
+
+The picture of latency over time lies beside it as a file: a job summary shows no files, and whoever opens the run directory or an artifact of it
+sees both.
+"""
 
 from orchestrator.chaos.counterexamples import drawn_counterexample
 from orchestrator.chaos.findings import Findings
@@ -7,6 +11,8 @@ from orchestrator.checks import CheckResult
 from orchestrator.report.markdown import cell, render_table
 
 DATA = "chaos.json"
+PICTURE = "latency.svg"
+"""Beside the page."""
 
 
 def render_markdown(found: Findings) -> str:
@@ -18,7 +24,10 @@ def render_markdown(found: Findings) -> str:
         f"**{cell(headline(found))}**",
         f"Topology {cell(plan.devnet.name)} on {plan.runtime}, seed {plan.seed}{mutant}, {plan.rate:g} bundles/s.",
     ]
+    parts += [f"**Warning:** {cell(warning)}" for warning in found.warnings]
     parts += [_counterexample(found, check) for check in found.checks if check.counterexample is not None]
+    if found.facts.operations:
+        parts.append(f"## Latency over time\n\n![latency over time, faults shaded]({PICTURE})")
     for table in build_tables(found):
         drawn = render_table(table, DATA)
         parts.append(_folded(table.title, drawn) if table.folded else f"## {cell(table.title)}\n\n{drawn}")

@@ -15,7 +15,7 @@ from typing import Any
 
 from orchestrator.chaos.clocks import ClockInjection
 from orchestrator.chaos.crashes import CrashInjection
-from orchestrator.chaos.injection import Injection
+from orchestrator.chaos.injection import HEAL_S, Injection, words_of
 from orchestrator.chaos.l1_injection import ReorgInjection, StallInjection
 from orchestrator.chaos.link_injection import LinkInjection
 from orchestrator.chaos.lives import LifeInjection
@@ -29,8 +29,8 @@ from orchestrator.runtimes.faults import Bite, Healing
 
 AT_ONCE = frozenset({"kill", "stop", "restart", "pause", "crash_at", "out_of_memory", "l1_reorg"})
 """Kinds that have bitten when they are done, or never will; all others are looked at right before they are healed."""
-HEAL_S = 60.0
-"""Longest time for a heal: a node that is brought back replays its past."""
+LONGEST_HEAL_S = HEAL_S + 10.0
+"""Longest time for a heal with all its parts, which have limits of their own, seconds."""
 
 Tell = Callable[[str], None]
 
@@ -148,6 +148,7 @@ class Nemesis:
 
     async def _healed(self, fault: PlannedFault, injection: Injection) -> Healing:
         """Undo it, also while being cancelled: the heal has a limit of its own."""
+        self._note("healing", fault)
         heal = asyncio.ensure_future(self._heal(injection))
         try:
             healing = await asyncio.shield(heal)
@@ -168,34 +169,37 @@ class Nemesis:
         """From the injection to right before the heal."""
         try:
             await injection.inject(began)
-        except (RollnetError, ExceptionGroup) as exc:
-            return self._judged(fault, Bite(False, _said(exc)))
+        except (RollnetError, OSError, ExceptionGroup) as exc:
+            return self._judged(fault, Bite(False, words_of(exc)))
+        held_ns = time.monotonic_ns()
         if fault.kind in AT_ONCE:
-            bite = self._judged(fault, await self._looked(injection))
+            bite = self._judged(fault, await self._looked(injection), held_ns)
             await asyncio.sleep(fault.lasts_s)
             return bite
         await asyncio.sleep(fault.lasts_s)
-        return self._judged(fault, await self._looked(injection))
+        return self._judged(fault, await self._looked(injection), held_ns)
 
     async def _looked(self, injection: Injection) -> Bite:
         try:
             return await injection.bite()
-        except RollnetError as exc:
-            return Bite(False, f"nobody could look: {exc.message}")
+        except (RollnetError, OSError, ExceptionGroup) as exc:
+            return Bite(False, f"nobody could look: {words_of(exc)}")
 
-    def _judged(self, fault: PlannedFault, bite: Bite) -> Bite:
-        self._note("bit" if bite.bit else "missed", fault, evidence=bite.evidence)
+    def _judged(self, fault: PlannedFault, bite: Bite, held_ns: int | None = None) -> Bite:
+        """Note the verdict; one on what lasts comes right before the heal, so it says since when the fault held."""
+        since = {} if held_ns is None else {"struck_ns": held_ns}
+        self._note("bit" if bite.bit else "missed", fault, evidence=bite.evidence, **since)
         self._tell(f"{fault.name}: {'bit' if bite.bit else 'did NOT bite'}, {bite.evidence}")
         return bite
 
     async def _heal(self, injection: Injection) -> Healing:
         try:
-            async with asyncio.timeout(HEAL_S):
+            async with asyncio.timeout(LONGEST_HEAL_S):
                 return await injection.heal()
         except TimeoutError:
-            return Healing(False, f"not within {HEAL_S:g} s")
-        except (RollnetError, ExceptionGroup) as exc:
-            return Healing(False, _said(exc))
+            return Healing(False, f"not within {LONGEST_HEAL_S:g} s")
+        except (RollnetError, OSError, ExceptionGroup) as exc:
+            return Healing(False, words_of(exc))
 
     def _note(self, word: str, fault: PlannedFault, **more: Any) -> None:
         self._net.journal.emit(
@@ -206,16 +210,3 @@ class Nemesis:
             node=", ".join(fault.strikes),
             **more,
         )
-
-
-def _said(exc: RollnetError | ExceptionGroup) -> str:
-    """The words of one error or of several; anything that is not ours goes on its way."""
-    if isinstance(exc, RollnetError):
-        return exc.message
-    ours, others = exc.split(RollnetError)
-    if others is not None:
-        raise others
-    assert ours is not None, "a group is not empty"
-    return "; ".join(
-        _said(each) for each in ours.exceptions if isinstance(each, RollnetError | ExceptionGroup)
-    )

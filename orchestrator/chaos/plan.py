@@ -68,6 +68,9 @@ class PlannedFault:
     parameters: Mapping[str, Any]
     """What else its kind needs, by the file's keys."""
     seed: int
+    ways: tuple[tuple[Link, ...], ...] = ()
+    """The links by direction, as the file asks for it: each entry's calls of ``from`` to ``to``, and the calls back; or the calls of the
+    targets, and those to them."""
 
     @property
     def strikes(self) -> tuple[str, ...]:

@@ -20,6 +20,16 @@ GRAIN_X, GRAIN_Y = 2.5, 3.0
 """Dots closer than this are one."""
 LANES, LETTER = 4, 7.2
 """Rows of labels, and the width of a letter."""
+LANE = 16.0
+"""Height of a row of labels over the drawing."""
+LEGEND = {
+    "bundle": "bundle",
+    "single": "single transaction",
+    "l1": "deposit or withdrawal",
+    "info": "no end known",
+    "fail": "certainly no effect",
+}
+"""What dots of a colour stand for."""
 LEAST_NS = 1_000_000
 """Lower end of the scale of latency; what was faster stands on it."""
 GONE_BAND = 18.0

@@ -65,15 +65,17 @@ def _fault(fault: AnyFault, ground: Ground, seed: int) -> PlannedFault:
     rng = random.Random(f"{seed}/{fault.name}")
     target: TargetSpec | None = getattr(fault, "target", None)
     targets = drawn(target, ground, rng) if target is not None else ()
+    ways = _ways(fault, targets, ground)
     return PlannedFault(
         name=fault.name,
         kind=fault.fault,
         trigger=_trigger(fault.when, ground),
         targets=targets or _implied(fault),
-        links=_links(fault, targets, ground),
+        links=tuple(dict.fromkeys(link for way in ways for link in way)),
         lasts_s=getattr(fault, "lasts", getattr(fault, "restart_after", 0.0)),
         parameters=_parameters(fault),
         seed=rng.randrange(2**31),
+        ways=ways,
     )
 
 
@@ -91,19 +93,22 @@ def _trigger(when: WhenSpec, ground: Ground) -> Trigger:
     return AtTime(when.after)
 
 
-def _links(fault: AnyFault, targets: tuple[str, ...], ground: Ground) -> tuple[Link, ...]:
+def _ways(fault: AnyFault, targets: tuple[str, ...], ground: Ground) -> tuple[tuple[Link, ...], ...]:
+    """The links that are struck, by direction; no direction is empty."""
     if not isinstance(fault, LinkFaultSpec):
         return ()
+    ways: list[tuple[Link, ...]] = []
     if fault.links is None:
-        return ground.around(targets) if len(targets) < len(ground.roles) else ground.links
-    found: dict[Link, None] = {}
-    for link in fault.links:
+        around = ground.around(targets) if len(targets) < len(ground.roles) else ground.links
+        out = tuple(link for link in around if link[0] in targets)
+        ways += [out, tuple(link for link in around if link not in out)]
+    for link in fault.links or ():
         here, there = ground.matching(link.source), ground.matching(link.destination)
         if fault.direction in ("to", "both"):
-            found |= dict.fromkeys(ground.between(here, there))
+            ways.append(ground.between(here, there))
         if fault.direction in ("from", "both"):
-            found |= dict.fromkeys(ground.between(there, here))
-    return tuple(found)
+            ways.append(ground.between(there, here))
+    return tuple(way for way in ways if way)
 
 
 def _parameters(fault: AnyFault) -> dict[str, Any]:

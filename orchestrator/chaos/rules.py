@@ -1,10 +1,10 @@
 """The rules that tie a scenario's fields to one another and to its topology; each is a pure function from a fault to what breaks it."""
 
+import re
 from collections.abc import Iterator, Mapping
 
 from bridge.wire.crash_points import CRASH_POINTS
 from orchestrator.chaos.fault_spec import (
-    EVENTS,
     AnyFault,
     ClockSkewSpec,
     CrashAtSpec,
@@ -15,20 +15,13 @@ from orchestrator.chaos.fault_spec import (
     TargetSpec,
 )
 from orchestrator.chaos.ground import ALL, Ground
-from orchestrator.chaos.spec import ExpectSpec, LoadSpec
-from orchestrator.checks import CHECKERS
-from orchestrator.checks.coverage import WORDS
-from orchestrator.load.schedule import Work
+from orchestrator.chaos.statistics import PHASES
 from orchestrator.topology.durations import format_duration
 from orchestrator.topology.errors import Finding, KeyPath, shown
 from orchestrator.topology.wording import nearest
 
-OPERATIONS = tuple(map(str, Work))
-"""Kinds of work that a load does."""
-INVARIANTS = tuple(checker.name for checker in CHECKERS)
-"""Checkers by name."""
-MOST_LISTED = 24
-"""Words that a hint lists."""
+_REPETITION = re.compile(r" #\d+$")
+"""How a soak calls a fault when it strikes again."""
 CLOCK_ROLES = ("sequencer", "relayer")
 """Roles whose nodes read the wall clock and take it from `bridge.wire.clock`."""
 
@@ -52,34 +45,6 @@ def broken_rules(faults: Mapping[int, AnyFault], ground: Ground | None) -> Itera
             yield from _kinds(fault, at, ground)
 
 
-def broken_expectations(load: LoadSpec, expect: ExpectSpec, ground: Ground | None) -> Iterator[Finding]:
-    """What the scenario expects, and nobody can say whether it is so."""
-    for kind in load.mix or ():
-        if kind not in OPERATIONS:
-            yield _no_such(kind, OPERATIONS, ("load", "mix", kind), "users do no operation", at_key=True)
-    if load.mix is not None and not any(load.mix.values()):
-        yield Finding(("load", "mix"), "every weight is 0", "give one that is not")
-    for index, name in enumerate(expect.invariants if isinstance(expect.invariants, tuple) else ()):
-        if name not in INVARIANTS:
-            yield _no_such(name, INVARIANTS, ("expect", "invariants", index), "there is no checker")
-    for name in expect.coverage:
-        if name not in WORDS and name not in EVENTS:
-            yield _no_such(
-                name, (*WORDS, *EVENTS), ("expect", "coverage", name), "nobody counts", at_key=True
-            )
-    for index, name in enumerate((expect.blast_radius or ()) if ground is not None else ()):
-        assert ground is not None, "there are none without it"
-        if name not in ground.roles:
-            yield unknown_name(name, tuple(ground.roles), ("expect", "blast_radius", index), "node")
-
-
-def _no_such(word: str, known: tuple[str, ...], path: KeyPath, what: str, *, at_key: bool = False) -> Finding:
-    meant = nearest(word, list(known))
-    some = ", ".join(known[:MOST_LISTED]) + (", …" if len(known) > MOST_LISTED else "")
-    hint = f"did you mean {meant}?" if meant else f"there are {some}"
-    return Finding(path, f"{what} {shown(word)}", hint, at_key)
-
-
 def unknown_name(name: str, known: tuple[str, ...], path: KeyPath, what: str) -> Finding:
     """A name that the topology does not have."""
     meant = nearest(name, list(known))
@@ -97,6 +62,18 @@ def _twice(faults: Mapping[int, AnyFault]) -> Iterator[Finding]:
                 ("schedule", index, "name"),
                 f"another fault is called {shown(fault.name)} already (number {first + 1} of the schedule)",
                 "give each its own name",
+            )
+        if fault.name in PHASES:
+            yield Finding(
+                ("schedule", index, "name"),
+                f"{shown(fault.name)} is the name of a phase of every run",
+                "say what breaks, such as the sequencer dies",
+            )
+        if _REPETITION.search(fault.name):
+            yield Finding(
+                ("schedule", index, "name"),
+                f"{shown(fault.name)} ends as the name of a repetition does",
+                "leave the # and the number away",
             )
 
 
@@ -135,7 +112,13 @@ def _places(fault: AnyFault, at: KeyPath) -> Iterator[Finding]:
                 f"needs either links or target, and has {both}",
                 "such as links: [{from: sequencer, to: alpha}]",
             )
-        elif isinstance(fault, PartitionSpec) and fault.mode == "unplug" and fault.target is None:
+        elif fault.target is not None and "direction" in fault.model_fields_set:
+            yield Finding(
+                (*at, "direction"),
+                "a target means all links from and to it, and direction is of the links in links",
+                "remove it, or write links instead of target",
+            )
+        elif fault.links is not None and isinstance(fault, PartitionSpec) and fault.mode == "unplug":
             yield Finding(
                 (*at, "mode"),
                 "unplug takes a node off the network, and links is given",
@@ -149,6 +132,9 @@ def _places(fault: AnyFault, at: KeyPath) -> Iterator[Finding]:
             f"needs either names or role, and has {said}",
             "such as {role: rollup, pick: one}",
         )
+    names = (target.names or ()) if target is not None else ()
+    for name in dict.fromkeys(name for name in names if names.count(name) > 1):
+        yield Finding((*at, "target"), f"{shown(name)} is named more than once", "name each node once")
 
 
 def _waited_for(fault: AnyFault, at: KeyPath, ground: Ground) -> Iterator[Finding]:

@@ -2,10 +2,11 @@
 
 ::
 
-    launch ─► warm-up ─► baseline ─► schedule ─► recovery ─► after ─► drain ─► observe ─► check ─► report ─► down
+    launch ─► warm-up ─► baseline ─► schedule ─► recovery ─► after ─► drain ─► settle ─► observe ─► check ─► report ─► down
 
 The load is an open loop from the warm-up to the end of ``after``. Whatever happens, faults are healed and the devnet is taken down; the
-run directory stays. A devnet that was never steady is not struck, and the verdict is unknown.
+run directory stays. A devnet that was never steady is not struck, and the verdict is unknown; so is that of a run that breaks down in its middle,
+which is reported like any other. What goes wrong once there is a verdict (the devnet does not go down as it should) is a warning beside it.
 """
 
 import asyncio
@@ -19,26 +20,26 @@ from typing import Any
 
 import orjson
 
-from orchestrator.chaos.errors import NotStarted, NoVerdict
-from orchestrator.chaos.findings import Findings, backlog_check, lost_check, own_checks
+from orchestrator.chaos.errors import NotStarted
+from orchestrator.chaos.findings import Findings, backlog_check, broken_check, lost_check, own_checks
 from orchestrator.chaos.ground import bystanders_of
+from orchestrator.chaos.healing import heal_all
 from orchestrator.chaos.lookout import Lookout
 from orchestrator.chaos.nemesis import Struck
 from orchestrator.chaos.plan import ScenarioPlan, plan_to_dict
 from orchestrator.chaos.stages import Stages, Tell
 from orchestrator.checks import (
-    CHECKERS,
     CheckResult,
+    Conduct,
     Expectations,
     RunFacts,
     check_run,
     load_facts,
     observe,
     rebuilt,
+    write_conduct,
     write_expectations,
 )
-from orchestrator.checks.coverage import NAME as COVERAGE
-from orchestrator.checks.liveness import BLAST_RADIUS
 from orchestrator.devnet import Devnet
 from orchestrator.errors import RollnetError
 from orchestrator.load.history import FILE_NAME as HISTORY
@@ -50,6 +51,7 @@ SCENARIO_FILE = "scenario.json"
 """In the run directory: the scenario, decided."""
 TROUBLE_FILE = "trouble.txt"
 """In the run directory: why a run has no verdict."""
+LAUNCH_HINT = "look at the space and the rights of $ROLLNET_HOME"
 
 
 async def run_scenario(
@@ -71,16 +73,34 @@ async def run_scenario(
 
     Raises:
         NotStarted: the devnet does not come up.
-        NoVerdict: the run broke down in its middle.
     """
-    async with _launched(plan, tell, state, mutant) as net:
-        try:
-            findings = await _found(plan, net, tell, mutant)
-        except Exception as exc:
-            raise await asyncio.to_thread(_broken, net.directory.path, exc) from exc
-        if hold is not None:
-            await hold(net, findings)
-    return findings
+    found: Findings | None = None
+    try:
+        async with _launched(plan, tell, state, mutant) as net:
+            found = await _judged(plan, net, tell, mutant)
+            if hold is not None:
+                await hold(net, found)
+    except Exception as exc:
+        if found is None:
+            raise
+        # a verdict was found, and nothing that comes after it can change it
+        warning = f"after the verdict: {_words(exc)}; see rollnet status, and rollnet gc for what is left"
+        tell(f"WARNING: {warning}")
+        return replace(found, warnings=(*found.warnings, warning))
+    return found
+
+
+async def _judged(plan: ScenarioPlan, net: Devnet, tell: Tell, mutant: str) -> Findings:
+    """What the run found; one that breaks down has found nothing, above all not "invalid"."""
+    try:
+        return await _found(plan, net, tell, mutant)
+    except Exception as exc:
+        tell(f"BROKE DOWN: {_words(exc)}")
+        healed = await heal_all(net, plan)
+        for line in (*healed.lost, *healed.stuck):
+            tell(f"NOT healed: {line}")
+        facts, checks = await asyncio.to_thread(_kept, plan, net.directory.path, exc)
+        return Findings(plan, mutant, net.directory.path, checks, (), facts)
 
 
 async def _found(plan: ScenarioPlan, net: Devnet, tell: Tell, mutant: str) -> Findings:
@@ -94,30 +114,37 @@ async def _found(plan: ScenarioPlan, net: Devnet, tell: Tell, mutant: str) -> Fi
     tell("── observe")
     await observe(net)
     tell("── check")
-    facts, checks = await _checked(net, plan)
+    before = own_checks(plan, struck, unsteady)
+    after = (backlog_check(struck, run.backlog, run.wrong), *lost_check(plan, run.lost, run.stuck))
+    write_conduct(net.directory.path, Conduct(before, after))
+    facts, checks = await _checked(net)
     return Findings(
         plan=plan,
         mutant=mutant,
         directory=net.directory.path,
-        checks=(
-            *own_checks(plan, struck, unsteady),
-            *checks,
-            backlog_check(struck, run.backlog),
-            *lost_check(plan, run.lost),
-        ),
+        checks=checks,
         struck=struck,
         facts=facts,
     )
 
 
-def _broken(directory: Path, exc: Exception) -> NoVerdict:
-    """A run that breaks down is no verdict, and above all not "invalid"; what happened is kept with it."""
+def _kept(plan: ScenarioPlan, directory: Path, exc: Exception) -> tuple[RunFacts, tuple[CheckResult, ...]]:
+    """Keep what happened with a run that broke down, and read what there is of it, for the drawing."""
     path = directory / TROUBLE_FILE
-    path.write_text("".join(traceback.format_exception(exc)))
-    while isinstance(exc, ExceptionGroup):
+    conduct = Conduct(before=(broken_check(_words(exc), path),), broken=True)
+    with contextlib.suppress(OSError):  # nothing can be written any more: that may be what happened
+        path.write_text("".join(traceback.format_exception(exc)))
+        write_conduct(directory, conduct)
+    try:
+        return load_facts(directory), conduct.before
+    except (RollnetError, OSError):
+        return RunFacts(plan.devnet), conduct.before
+
+
+def _words(exc: BaseException) -> str:
+    while isinstance(exc, BaseExceptionGroup):
         exc = exc.exceptions[0]
-    said = exc.message if isinstance(exc, RollnetError) else f"{type(exc).__name__}: {exc}"
-    return NoVerdict(f"the run broke down: {said}", f"see {path}")
+    return exc.message if isinstance(exc, RollnetError) else f"{type(exc).__name__}: {exc}"
 
 
 async def _struck(run: Stages) -> tuple[tuple[Struck, ...], str]:
@@ -139,7 +166,9 @@ async def _struck(run: Stages) -> tuple[tuple[Struck, ...], str]:
                 await run.after()
             else:
                 run.tell(unsteady)
-            await run.drain(load)
+            await run.drain(load, steady=not unsteady)
+            if not unsteady:
+                await run.settle()
             for task in watching:
                 task.cancel()
     return struck, unsteady
@@ -168,23 +197,18 @@ async def _launched(plan: ScenarioPlan, tell: Tell, state: Path | None, mutant: 
             net = await stack.enter_async_context(launching)
         except RollnetError as exc:
             raise NotStarted(exc.message, exc.hint) from exc
+        except (OSError, ExceptionGroup) as exc:
+            raise NotStarted(f"the devnet does not come up: {_words(exc)}", LAUNCH_HINT) from exc
         tell(f"   ready in {net.ready_s:.2f} s, run directory {net.directory.path}")
         yield net
     tell(f"── down, {time.monotonic() - began:.1f} s in all")
 
 
-async def _checked(net: Devnet, plan: ScenarioPlan) -> tuple[RunFacts, tuple[CheckResult, ...]]:
+async def _checked(net: Devnet) -> tuple[RunFacts, tuple[CheckResult, ...]]:
     """What the run directory says, with every rollup rebuilt from L1, and what the checkers make of it."""
     facts = await asyncio.to_thread(load_facts, net.directory.path)
     facts = await rebuilt(facts, net.directory.path, live=True)
-    wanted, bystanders = plan.expect.invariants, bool(bystanders_of(plan))
-    chosen = [
-        one
-        for one in CHECKERS
-        if (wanted == "all" or one.name in wanted or one.name == COVERAGE)
-        and (bystanders or one.name != BLAST_RADIUS)
-    ]
-    return facts, await asyncio.to_thread(check_run, facts, chosen)
+    return facts, await asyncio.to_thread(check_run, facts)
 
 
 def _mix(plan: ScenarioPlan) -> Mix | None:
@@ -202,4 +226,6 @@ def _expectations(plan: ScenarioPlan) -> Expectations:
         stall_s=wanted.silence,
         coverage=dict(wanted.coverage),
         unaffected=wanted.blast_radius,
+        checkers=None if wanted.invariants == "all" else wanted.invariants,
+        bystanders=bool(bystanders_of(plan)),
     )

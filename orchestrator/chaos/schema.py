@@ -5,16 +5,20 @@ As with topologies both come from the models, and a test holds the files in ``do
 """
 
 import json
+import re
 import sys
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 from bridge.wire.mutants import MUTANTS
+from orchestrator.chaos.carried import OWN
 from orchestrator.chaos.fault_spec import KINDS, FaultSpec, LinkSpec, TargetSpec, WhenSpec
 from orchestrator.chaos.spec import SECTIONS, ScenarioSpec
 from orchestrator.checks.coverage import WORDS
+from orchestrator.topology.load import CHAOS
 from orchestrator.topology.schema import DIALECT, TABLE_HEAD, FileSchema, field_row
-from orchestrator.topology.spec import Section
+from orchestrator.topology.spec import Section, TopologySpec
 
 SCHEMA_FILE = Path("docs/scenario.schema.json")
 REFERENCE_FILE = Path("docs/reference/chaos.md")
@@ -24,7 +28,32 @@ REFERENCE_FILE = Path("docs/reference/chaos.md")
 def json_schema() -> dict[str, Any]:
     """The JSON Schema (draft 2020-12) of a scenario file."""
     schema = ScenarioSpec.model_json_schema(schema_generator=FileSchema)
+    del schema["$defs"][TopologySpec.__name__]["properties"][CHAOS]  # the scenario is around it
     return {"$schema": DIALECT, **schema, "title": "rollnet scenario"}
+
+
+@cache
+def section_schema() -> tuple[dict[str, Any], dict[str, Any]]:
+    """The schema of the map ``chaos`` of a topology, a scenario without what the topology says itself; and what it refers to.
+
+    Not to be changed: everybody gets the same.
+    """
+    schema = json_schema()
+    definitions: dict[str, Any] = schema["$defs"]
+    section = {
+        "type": "object",
+        "additionalProperties": False,
+        "properties": {key: value for key, value in schema["properties"].items() if key not in OWN},
+        "required": [key for key in schema["required"] if key not in OWN],
+    }
+    used: dict[str, Any] = {}
+    waiting = [section]
+    while waiting:
+        for name in _REFERENCE.findall(json.dumps(waiting.pop())):
+            if name not in used:
+                used[name] = definitions[name]
+                waiting.append(definitions[name])
+    return section, used
 
 
 def reference_page() -> str:
@@ -66,6 +95,7 @@ def _mutants() -> str:
     return f"{_MUTANTS}\n| mutant | what it does |\n|---|---|\n{rows}\n"
 
 
+_REFERENCE = re.compile(r'"#/\$defs/([A-Za-z0-9]+)"')
 _COMMON = frozenset({*FaultSpec.model_fields, "fault"})
 """Keys that stand in the table of every fault."""
 
@@ -95,12 +125,18 @@ schedule:
     restart_after: 1s
 ```
 
+A [topology](topology.md) may carry its scenario: under `chaos` stands what a scenario file says, without `name` and `topology`, and
+`rollnet chaos run topologies/pair-chaos.yaml` runs it. To every other command the file is a topology like any other.
+
 Options: `--seed N` instead of the file's, `--runtime process|docker` instead of the topology's, `--minutes N` for a soak (the schedule is
 repeated until so much time has passed), `--mutant NAME` (a build that is broken on purpose, to see that the verdict can be trusted),
-`--keep` (a devnet that was not valid is left running until Ctrl-C), `--json`, `--junit FILE`, `--dry-run`.
+`--keep` (a devnet that was not valid is left running, healed, until Ctrl-C or SIGTERM), `--json`, `--junit FILE`, `--dry-run`.
 
-Every run leaves its run directory, with `chaos.md` (fits a CI job summary), `chaos.json`, `report.html` (opens anywhere, draws latency over time
-with the fault windows), the journals, the history of the load and what the chains held in the end. `rollnet check RUN` judges it again.
+Ctrl-C and SIGTERM end a run at any moment: what was broken is healed, everything is taken down, the run directory stays, and the exit code is 130.
+
+Every run leaves its run directory, with `report.md` (fits a CI job summary), `latency.svg` beside it (latency over time with the fault windows),
+`report.html` (the same on one page that opens anywhere), `chaos.json` for programs, the journals, the history of the load and what the chains held
+in the end. `rollnet check RUN` judges it again; `rollnet report RUN` writes where time went, as `traces.md` because `report.md` is taken.
 """
 
 _VERDICTS = """## Verdicts
@@ -111,6 +147,30 @@ _VERDICTS = """## Verdicts
 | invalid | 1 | a checker found something that must not be; the smallest counter-example is shown |
 | unknown | 2 | nothing wrong was found, and too little was seen to say that nothing is: a fault did not bite, the devnet was never steady, something was not covered, a checker failed, the run broke down |
 | | 3 | nothing could be started: the file is wrong, or the devnet does not come up |
+
+A run that breaks down in its middle has a report and JUnit XML like any other, and `trouble.txt` with what happened. What goes wrong once there is a
+verdict (a node that does not go down, a report that can't be written) is a warning beside it, and changes neither verdict nor exit code. A run
+that is certainly wrong already is not waited for: a bundle was committed although a leg of it had failed, a sequencer does not know what
+it acknowledged, nothing commits within the time that the scenario gives. Its schedule goes on, its drain is short, and the checkers judge it.
+
+What counts, where it is not plain:
+
+- *Recovery*: the clock starts when the heal of a fault begins, or that of the last one that overlaps it on the same sequencing set, or that strikes
+  before the recovery. Only bundles count that were sent and decided since, for each set and each rollup that the fault touched; where the load
+  sends no bundles to a set, its transactions or deposits. The relayer has recovered when it has read new blocks of every rollup.
+- *Blast radius*: who is not touched answers, makes blocks and ends operations as before. A gap is measured to the next sign of life, also behind the
+  window; it is a breach when it is longer than `silence`, or swallows the whole window and is four times the longest one of before. Neighbours of
+  a rollup that hangs may stand for six seconds more, because a slot waits five for it.
+- *Settlement*: after the drain the safe heads pass what was served when it began, rollups stand on recent L1 blocks, deposits are
+  executed, and withdrawals are proven and finalized once the topology's own times and some slack are over. A run waits for that (`settle`), as long
+  as `drain_within` at most.
+- What L1 takes back excuses what stood on it, and no more: slots from the cut on, blocks above the rewound head, safe heads whose superbatch was in an
+  L1 block that is gone. A stall takes nothing back.
+- A node that was not observed, or not far enough, makes the checkers that need it *unknown*; so does a checker under `invariants` that can't be
+  asked.
+
+What only the run knew (was it steady, did faults bite, was the backlog gone) is kept in `conduct.json`, and what it expected in `expectations.json`, so
+that `rollnet check RUN` comes to the same verdict.
 
 In JUnit XML each checker is a test case. Invalid is a `failure`; unknown is an `error`, not a skip, because a CI that shows it green would
 claim what nobody knows.
@@ -132,8 +192,9 @@ was launched for chaos.
 
 _INJECTION = """Each fault is confirmed by somebody else than the one who injects it: ends of nodes by the kernel or the engine, faults of links
 by the number of messages that they met, clocks and L1 by what they say afterwards. What was not confirmed did not bite, and the verdict is
-unknown. A fault that the runtime can't do is refused when the file is loaded. Everything is healed at the end of its time and at the end
-of the run, also after errors and Ctrl-C.
+unknown. A fault that the runtime can't do is refused when the file is loaded. Everything is healed at the end of its time and once more at the end
+of the schedule (links, machines, lives, orders to crash, clocks, the beat of L1), also after errors and Ctrl-C; a heal that fails spares no other, and each
+that failed is told. A node that does not come back makes the run invalid; anything else that could not be undone makes it unknown.
 """
 
 

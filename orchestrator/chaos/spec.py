@@ -78,10 +78,12 @@ class SettleSpec(Section):
 
 
 class RecoverySpec(Section):
-    """How fast the devnet must be itself again, counted from the end of each fault."""
+    """How fast the devnet must be itself again, counted from the moment at which the heal of a fault begins."""
 
     first_commit_within: Duration = Field(
-        default=15.0, description="Until the next bundle commits.", examples=["3s"]
+        default=15.0,
+        description="Until a bundle commits that was sent since then; of each sequencing set and rollup that the fault touched.",
+        examples=["3s"],
     )
     backlog_drained_within: Duration = Field(
         default=45.0,
@@ -101,11 +103,11 @@ class ExpectSpec(Section):
         examples=["all"],
         json_schema_extra=notes(written="`all`, or list of names"),
     )
-    coverage: dict[str, Annotated[int, Field(ge=1, le=1_000_000)]] = Field(
+    coverage: dict[str, Annotated[int, Field(ge=0, le=1_000_000)]] = Field(
         default={},
         max_length=32,
         description="How often something must have happened at least, or the run has shown too little and the verdict is unknown: words of "
-        "coverage, or events of journals. That every fault bit is always asked.",
+        "coverage, or events of journals. 0 takes back what is asked by default. That every fault bit is always asked.",
         examples=["{in_flight: 1}"],
         json_schema_extra=notes(
             default="`committed: 1`, and `in_flight: 1` where a sequencer is killed", unit="times"
@@ -119,13 +121,14 @@ class ExpectSpec(Section):
     blast_radius: tuple[str, ...] | None = Field(
         default=None,
         max_length=64,
-        description="Nodes that no fault may make stall.",
+        description="Nodes that no fault may make stall; not the maker, at which nobody looks.",
         examples=["[alpha, l1]"],
         json_schema_extra=notes(default="all that no fault touches", written="list of names"),
     )
     silence: Duration = Field(
         default=5.0,
-        description="Longest time for which such a node may make no block and give no answer.",
+        description="Longest time for which such a node may make no block and give no answer. One that does neither in the whole window of a "
+        "fault is told from shorter times on, by what it did before.",
         examples=["5s"],
     )
 

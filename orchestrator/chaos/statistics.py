@@ -16,6 +16,9 @@ from orchestrator.tracing.percentiles import Quantile, quantile
 QUANTILES = (500, 950, 990)
 """Per mille."""
 WARM_UP, BASELINE, RECOVERY, AFTER, DRAIN = "warm-up", "baseline", "recovery", "after", "drain"
+SETTLE = "settle"
+PHASES = (WARM_UP, BASELINE, RECOVERY, AFTER, DRAIN, SETTLE)
+"""Names that no fault may have: its window is a part of the run like them."""
 SINGLE = "single transactions"
 BUNDLES = "bundles"
 OVER_L1 = "deposits and withdrawals"

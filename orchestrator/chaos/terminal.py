@@ -24,6 +24,8 @@ def print_findings(found: Findings, console: Console) -> None:
         f"\n[bold]{escape(found.plan.name)}[/] on {escape(found.plan.devnet.name)}, seed {found.plan.seed}{mutant}"
     )
     console.print(headline(found), style=_STYLES[found.verdict], markup=False)
+    for warning in found.warnings:
+        console.print(f"WARNING: {warning}", style="yellow", markup=False)
     for check in found.checks:
         if check.counterexample is not None:
             console.print(f"\n[bold]Counter-example: {escape(check.name)}[/]")
@@ -31,7 +33,7 @@ def print_findings(found: Findings, console: Console) -> None:
                 console.print(f"  {line}", markup=False, highlight=False, soft_wrap=True)
     for table in build_tables(found):
         if not table.folded:
-            print_table(table, console, "chaos.md")
+            print_table(table, console, "report.md")
     console.print(f"\n[dim]{escape(METHOD)}[/]")
 
 
@@ -74,8 +76,10 @@ def print_explored(explored: Explored, console: Console) -> None:
             console.print(f"  {fault['name']}: {words}", markup=False, highlight=False, soft_wrap=True)
         run = explored.last or explored.tried[-1]
         console.print(
-            f"  seen by {', '.join(run.because)}; {run.directory}/chaos.md", markup=False, soft_wrap=True
+            f"  seen by {', '.join(run.because)}; {run.directory}/report.md", markup=False, soft_wrap=True
         )
+        if not run.struck:
+            console.print("  it failed before any fault struck: the build is wrong by itself")
         console.print(f"  again: rollnet chaos run {explored.file}", markup=False, soft_wrap=True)
     rows = tuple(
         (str(tried.seed), tried.verdict.value, ", ".join(tried.faults), ", ".join(tried.because))

@@ -21,6 +21,7 @@ def findings_to_json(found: Findings) -> dict[str, Any]:
         "run_dir": str(found.directory),
         "seed": found.plan.seed,
         "mutant": found.mutant,
+        "warnings": list(found.warnings),
         "checks": [asdict(check) for check in found.checks],
         "faults": [
             {

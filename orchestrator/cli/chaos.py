@@ -4,7 +4,6 @@
 """
 
 import asyncio
-import signal
 import time
 from dataclasses import asdict
 from itertools import groupby
@@ -15,13 +14,18 @@ import typer
 
 from bridge.wire.crash_points import CRASH_POINTS
 from bridge.wire.mutants import MUTANTS
+from orchestrator.cli.ending import Ending
 from orchestrator.cli.interrupts import importing
 from orchestrator.cli.output import JsonOption, command, command_group, err, out, run, say_json
 from orchestrator.errors import RollnetError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from orchestrator.chaos.explore import Explored
     from orchestrator.chaos.findings import Findings
     from orchestrator.chaos.plan import ScenarioPlan
+    from orchestrator.chaos.stages import Tell
     from orchestrator.devnet import Devnet
 
 app = command_group("Break a devnet on purpose, and judge what came of it.")
@@ -174,7 +178,12 @@ def explore(
             return found
 
         where = TOPOLOGY if topology is None else str(topology.resolve())
-        explored = run(Search(where, seed, folder, one, tell).explore(60 * minutes))
+
+        async def whole() -> "Explored":
+            with Ending():
+                return await Search(where, seed, folder, one, tell).explore(60 * minutes)
+
+        explored = run(whole())
         if as_json:
             say_json(explored_to_json(explored))
         else:
@@ -207,22 +216,36 @@ def _run(plan: "ScenarioPlan", mutant: str, junit: Path | None, *, keep: bool, a
 
     began = time.monotonic()
     written: list[Path] = []
+    tell = _teller(began)
 
-    async def hold(net: "Devnet", found: "Findings") -> None:
-        written.extend(await asyncio.to_thread(write_findings, found))
-        if keep and found.exit_code:
-            await _kept(net, found)
+    async def whole() -> "Findings":
+        with Ending() as ending:
 
-    found = run(run_scenario(plan, _teller(began), mutant=mutant, hold=hold))
+            async def hold(net: "Devnet", found: "Findings") -> None:
+                written.extend(await asyncio.to_thread(_written, lambda: write_findings(found), tell))
+                if keep and found.exit_code:
+                    await _kept(net, found, ending)
+
+            return await run_scenario(plan, tell, mutant=mutant, hold=hold)
+
+    found = run(whole())
     if junit is not None:
-        write_junit(found, time.monotonic() - began, junit)
-        written.append(junit)
+        written += _written(lambda: write_junit(found, time.monotonic() - began, junit), tell)
     if as_json:
         say_json({**findings_to_json(found), "files": [str(path) for path in written]})
     else:
         print_findings(found, out)
         out.print(f"written: {', '.join(str(path) for path in written)}", soft_wrap=True, markup=False)
     return found.exit_code
+
+
+def _written(write: "Callable[[], tuple[Path, ...]]", tell: "Tell") -> tuple[Path, ...]:
+    """The files of a report; a disk that takes none changes nothing about the verdict, which is printed and told by the exit code."""
+    try:
+        return write()
+    except OSError as exc:
+        tell(f"WARNING: the report can't be written: {exc}")
+        return ()
 
 
 def _teller(began: float) -> Any:
@@ -232,19 +255,15 @@ def _teller(began: float) -> Any:
     return tell
 
 
-async def _kept(net: "Devnet", found: "Findings") -> None:
-    """Wait for Ctrl-C beside the devnet."""
-    enough = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, enough.set)
+async def _kept(net: "Devnet", found: "Findings", ending: Ending) -> None:
+    """Wait for Ctrl-C or SIGTERM beside the devnet."""
     endpoints = {net.l1.name: net.l1.http, **{name: chain.http for name, chain in net.rollups.items()}}
     endpoints |= {name: sequencer.http for name, sequencer in net.sequencers.items()}
     err.print(f"{found.verdict.value}: {net.name} is left running, with everything healed", markup=False)
     for name, url in endpoints.items():
         err.print(f"  {name:16} {url}", markup=False)
     err.print("Ctrl-C takes it down", markup=False)
-    await enough.wait()
+    await ending.wait()
 
 
 def _print_plan(plan: "ScenarioPlan", *, as_json: bool) -> None:

@@ -103,6 +103,7 @@ class Following:
         sent = await submit(
             lambda: sequencer.client.call("eth_sendBundle", request, submitted, deadline=ANSWER_S),
             until=self._deadline(),
+            over=lambda: self.over,
         )
         if not sent.acknowledged:
             if sent.certain:
@@ -128,6 +129,7 @@ class Following:
         sent = await submit(
             lambda: rollup.client.call("eth_sendRawTransaction", raw, deadline=ANSWER_S),
             until=self._deadline(),
+            over=lambda: self.over,
             # the rollup's node passes it on: when it had no answer, the sequencer may have it all the same
             uncertain=(INTERNAL_ERROR, RESOURCE_UNAVAILABLE),
         )
@@ -149,6 +151,7 @@ class Following:
         sent = await submit(
             lambda: l1.client.call("eth_sendRawTransaction", raw, deadline=ANSWER_S),
             until=self._deadline(),
+            over=lambda: self.over,
             # "already known" and "nonce too low" are what a second attempt is told
             uncertain=(INTERNAL_ERROR, SERVER_ERROR),
         )
@@ -161,7 +164,7 @@ class Following:
                 self._history.ok(op, "reverted", reason="on l1", attempts=sent.attempts)
                 return Deposited(op, sent.attempts, Nonces.TAKEN)
             if mined is not None:
-                self._history.acknowledge(op)
+                self._history.acknowledge(op, l1_block=int(mined["blockNumber"], 16))
                 return Deposited(op, sent.attempts, Nonces.TAKEN, on_l1=True)
             await asyncio.sleep(pause)
             pause = min(1.5 * pause, LONGEST_LOOK_S)
@@ -201,10 +204,10 @@ class Following:
                 reason, ok = await self._receipts(status["legs"])
                 if prepared.kind is not Kind.BUNDLE and not ok:
                     outcome = "reverted"
-                self._history.ok(op, outcome, reason=reason, attempts=attempts)
+                self._history.ok(op, outcome, reason=reason, attempts=attempts, slot=status["slot"])
                 return Nonces.TAKEN
             reason = (status["reason"] or {}).get("message", "")
-            self._history.ok(op, outcome, reason=reason, attempts=attempts)
+            self._history.ok(op, outcome, reason=reason, attempts=attempts, slot=status["slot"])
             return Nonces.FREE
         finally:
             self.in_flight -= 1

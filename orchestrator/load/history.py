@@ -102,6 +102,8 @@ class Acknowledgement:
 
     op: int
     at_ns: int
+    l1_block: int | None = None
+    """Of a deposit: the L1 block that held it."""
     line: Literal["acknowledged"] = "acknowledged"
 
 
@@ -117,6 +119,8 @@ class End:
     reason: str = ""
     attempts: int = 1
     """How often it was sent."""
+    slot: int | None = None
+    """The slot that decided it, as its sequencer said; None if none did."""
     line: Literal["end"] = "end"
 
 
@@ -144,10 +148,22 @@ class Sighting:
     """Of a sequencer: slots not asked for before."""
     waiting: int | None = None
     """Of a sequencer: acknowledged items without an end."""
+    read: Mapping[str, int] = field(default_factory=dict)
+    """Of the relayer: the block up to which it has read each rollup."""
     line: Literal["sighting"] = "sighting"
 
 
-Line: TypeAlias = Annotated[Invocation | Acknowledgement | End | Sighting, Field(discriminator="line")]
+@dataclass(frozen=True, slots=True)
+class Continuation:
+    """Somebody writes on behind what may have been cut off: a line that is torn right before this one lost its writer, or its write failed."""
+
+    at_ns: int
+    line: Literal["continued"] = "continued"
+
+
+Line: TypeAlias = Annotated[
+    Invocation | Acknowledgement | End | Sighting | Continuation, Field(discriminator="line")
+]
 _LINE: TypeAdapter[Line] = TypeAdapter(Line)
 _LINES: TypeAdapter[list[Line]] = TypeAdapter(list[Line])
 
@@ -170,6 +186,10 @@ class Operation:
     reason: str = ""
     attempts: int = 1
     attrs: Mapping[str, Any] = field(default_factory=dict)
+    slot: int | None = None
+    """The slot that decided it, as its client was told."""
+    l1_block: int | None = None
+    """Of a deposit: the L1 block that held it when it was acknowledged."""
 
     @property
     def acknowledged(self) -> bool:
@@ -204,7 +224,9 @@ class Recorded:
     sightings: tuple[Sighting, ...] = ()
     """In the order of the file."""
     torn: int = 0
-    """Lines that the death of a writer cut off."""
+    """Lines that are only a beginning."""
+    damaged: int = 0
+    """Of those the ones that no writer's end explains: others were written behind them without a word, so the file was changed or lost a part."""
 
 
 class History:
@@ -219,8 +241,7 @@ class History:
         known = path.read_bytes() if path.exists() else b""
         self._next = known.count(b'"line":"invoke"')
         self._fd = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o644)
-        if known and not known.endswith(b"\n"):
-            os.write(self._fd, b"\n")  # the load before was killed in the middle of a line
+        self._torn = bool(known)  # the load before may have been killed in the middle of a line
 
     def invoke(self, kind: Kind, identity: str, legs: Sequence[Leg], intended_ns: int, **attrs: Any) -> int:
         """An operation is about to be sent for the first time; returns its number."""
@@ -228,13 +249,15 @@ class History:
         self._write(Invocation(number, kind, identity, tuple(legs), intended_ns, time.monotonic_ns(), attrs))
         return number
 
-    def acknowledge(self, op: int) -> None:
-        """A node took it."""
-        self._write(Acknowledgement(op, time.monotonic_ns()))
+    def acknowledge(self, op: int, *, l1_block: int | None = None) -> None:
+        """A node took it; of a deposit, with the L1 block that holds it."""
+        self._write(Acknowledgement(op, time.monotonic_ns(), l1_block))
 
-    def ok(self, op: int, outcome: str, *, reason: str = "", attempts: int = 1) -> None:
-        """Its durable end is known."""
-        self._write(End(op, Result.OK, time.monotonic_ns(), outcome, reason, attempts))
+    def ok(
+        self, op: int, outcome: str, *, reason: str = "", attempts: int = 1, slot: int | None = None
+    ) -> None:
+        """Its durable end is known, and the slot that decided it if one did."""
+        self._write(End(op, Result.OK, time.monotonic_ns(), outcome, reason, attempts, slot))
 
     def fail(self, op: int, reason: str, *, attempts: int = 1) -> None:
         """It certainly had no effect, and never will."""
@@ -263,7 +286,20 @@ class History:
         self.close()
 
     def _write(self, line: Line) -> None:
-        os.write(self._fd, orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE))
+        """Append one line, whole.
+
+        Raises:
+            OSError: it could not be written; a piece of it may be in the file, and is told apart by the next line.
+        """
+        whole = orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE)
+        if self._torn:
+            behind = orjson.dumps(Continuation(time.monotonic_ns()), option=orjson.OPT_APPEND_NEWLINE)
+            whole = b"\n" + behind + whole
+        left = memoryview(whole)
+        self._torn = True
+        while left:  # a write that is interrupted, or finds little room, takes a part and says how much
+            left = left[os.write(self._fd, left) :]
+        self._torn = False
 
 
 def slot_digest(slot: Mapping[str, Any]) -> str:
@@ -292,7 +328,7 @@ def read_history(path: Path) -> Recorded:
 
 def _one_by_one(path: Path, raws: Sequence[bytes]) -> Recorded:
     lines: list[Line] = []
-    torn = 0
+    torn = damaged = 0
     for number, raw in enumerate(raws, start=1):
         try:
             lines.append(_LINE.validate_json(raw))
@@ -304,16 +340,17 @@ def _one_by_one(path: Path, raws: Sequence[bytes]) -> Recorded:
                     "check an undamaged run, or one that this version recorded",
                 ) from exc
             torn += 1
-    return assembled(lines, torn)
+            damaged += number < len(raws) and not _goes_on(raws[number])
+    return assembled(lines, torn, damaged)
 
 
-def assembled(lines: Sequence[Line], torn: int = 0) -> Recorded:
+def assembled(lines: Sequence[Line], torn: int = 0, damaged: int = 0) -> Recorded:
     """Put the lines of each operation together. Pure; the first end counts, and ends of unknown operations count for nothing."""
-    acknowledged: dict[int, int] = {}
+    acknowledged: dict[int, Acknowledgement] = {}
     ends: dict[int, End] = {}
     for line in lines:
         if isinstance(line, Acknowledgement):
-            acknowledged.setdefault(line.op, line.at_ns)
+            acknowledged.setdefault(line.op, line)
         elif isinstance(line, End):
             ends.setdefault(line.op, line)
     operations = tuple(
@@ -322,10 +359,10 @@ def assembled(lines: Sequence[Line], torn: int = 0) -> Recorded:
         if isinstance(line, Invocation)
     )
     sightings = tuple(line for line in lines if isinstance(line, Sighting))
-    return Recorded(operations, sightings, torn)
+    return Recorded(operations, sightings, torn, damaged)
 
 
-def _operation(begun: Invocation, acknowledged_ns: int | None, end: End | None) -> Operation:
+def _operation(begun: Invocation, acknowledged: Acknowledgement | None, end: End | None) -> Operation:
     ended = end or End(begun.op, Result.INFO, 0, "", "its load ended before it did")
     return Operation(
         op=begun.op,
@@ -334,14 +371,24 @@ def _operation(begun: Invocation, acknowledged_ns: int | None, end: End | None) 
         legs=begun.legs,
         intended_ns=begun.intended_ns,
         invoked_ns=begun.at_ns,
-        acknowledged_ns=acknowledged_ns,
+        acknowledged_ns=None if acknowledged is None else acknowledged.at_ns,
         ended_ns=None if end is None else end.at_ns,
         result=ended.result,
         outcome=ended.outcome,
         reason=ended.reason,
         attempts=ended.attempts,
         attrs=begun.attrs,
+        slot=ended.slot,
+        l1_block=None if acknowledged is None else acknowledged.l1_block,
     )
+
+
+def _goes_on(raw: bytes) -> bool:
+    """Whether a line was written by somebody who knew that the one before may be torn."""
+    try:
+        return isinstance(_LINE.validate_json(raw), Continuation)
+    except ValidationError:
+        return False
 
 
 def _is_torn(raw: bytes) -> bool:

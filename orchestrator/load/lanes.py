@@ -13,6 +13,9 @@ from dataclasses import dataclass, field
 
 from orchestrator.topology.plan import Account
 
+LEAST_USERS = 3
+"""One for bundles, one for single transactions, one for deposits."""
+
 
 @dataclass(slots=True)
 class Lane:
@@ -77,8 +80,8 @@ def split_users(users: Sequence[Account]) -> Split:
     Raises:
         ValueError: there are not three.
     """
-    if len(users) < 3:
-        raise ValueError(f"a load needs three users at least, and the topology has {len(users)}")
+    if len(users) < LEAST_USERS:
+        raise ValueError(f"a load needs {LEAST_USERS} users at least, and the topology has {len(users)}")
     singles, deposits = max(1, len(users) // 5), max(1, len(users) // 10)
     first, second = len(users) - singles - deposits, len(users) - deposits
     return Split(tuple(users[:first]), tuple(users[first:second]), tuple(users[second:]))

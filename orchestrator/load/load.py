@@ -12,6 +12,7 @@ import asyncio
 import contextlib
 import random
 import time
+from collections import Counter
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from types import TracebackType
 from typing import Any, Self
@@ -35,7 +36,7 @@ from orchestrator.load.making import (
     within,
 )
 from orchestrator.load.onlooker import Onlooker
-from orchestrator.load.schedule import Mix, Work, arrivals
+from orchestrator.load.schedule import BUNDLES, Mix, Work, arrivals
 from orchestrator.market.board import Board, board_call, decode_board
 from orchestrator.settlement.deployments import deployments
 from orchestrator.strategies.errors import ResolutionError
@@ -108,6 +109,8 @@ class Load:
             for one in self._sets
         }
         self._singles = {name: Lanes(Lane(user, (name,)) for user in users.singles) for name in net.rollups}
+        self.unmade: Counter[str] = Counter()
+        """Strategies that could not be made, by the reason: a series that has expired, a maker that quotes nothing."""
         self._depositors = Lanes(Lane(user, (L1,)) for user in users.deposits)
 
     @property
@@ -186,7 +189,7 @@ class Load:
                 await arrival
             return
         one = self._sets[rng.randrange(len(self._sets))]
-        if work in (Work.STRATEGY, Work.TRANSFERS):
+        if work in BUNDLES:
             lanes, step, kind = self._bundlers[one.node], self._bundle(work, one), Kind.BUNDLE
         else:
             rollup = one.rollups[rng.randrange(len(one.rollups))].name
@@ -213,13 +216,22 @@ class Load:
             self._history.invoke(kind, "", (), intended_ns), "never sent: no account was free in time"
         )
 
+    def _unmade(self, exc: ResolutionError, intended_ns: int) -> None:
+        """There is nothing to be sent; that is noted too, so that the run says why so few strategies were tried."""
+        self.unmade[exc.message] += 1
+        self._history.fail(
+            self._history.invoke(Kind.BUNDLE, "", (), intended_ns, work=Work.STRATEGY.value),
+            f"never sent: {exc.message}",
+        )
+
     def _bundle(self, work: Work, one: SequencingSet) -> _Step:
         async def step(lane: Lane, rng: random.Random, intended_ns: int) -> Nonces:
             plan, latest = self._plans[one.node], int(time.time()) + self._lifetime_s
             if work is Work.STRATEGY:
                 try:
                     made = strategy_bundle(plan, lane, self._boards, rng, latest)
-                except ResolutionError:  # a series has expired: there is nothing to be sent
+                except ResolutionError as exc:
+                    self._unmade(exc, intended_ns)
                     return Nonces.FREE
             else:
                 made = transfer_bundle(plan, lane, rng, latest)

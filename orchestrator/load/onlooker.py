@@ -11,7 +11,7 @@ from functools import partial
 from typing import Any
 
 from bridge.wire.errors import PeerUnreachable, RpcError
-from orchestrator.chains import ChainHandle, SequencerHandle
+from orchestrator.chains import ChainHandle, SequencerHandle, ServiceHandle
 from orchestrator.devnet import Devnet
 from orchestrator.load.history import History, Sighting, SlotSeen, slot_digest
 
@@ -43,6 +43,8 @@ class Onlooker:
         async with asyncio.TaskGroup() as group:
             for name, sequencer in self._net.sequencers.items():
                 group.create_task(self._repeat(name, partial(self._sequencer, sequencer)))
+            relayer = self._net.relayer
+            group.create_task(self._repeat(relayer.name, partial(self._relayer, relayer)))
             for chain in (self._net.l1, *self._net.rollups.values()):
                 group.create_task(self._repeat(chain.name, partial(self._chain, chain)))
 
@@ -66,6 +68,10 @@ class Onlooker:
             if block is not None:
                 heads[tag] = (int(block["number"], 16), block["hash"])
         return {"heads": heads}
+
+    async def _relayer(self, relayer: ServiceHandle) -> dict[str, Any]:
+        status = await relayer.client.call("rollnet_status", deadline=ANSWER_S)
+        return {"read": {name: rollup["read"] for name, rollup in status["rollups"].items()}}
 
     async def _sequencer(self, sequencer: SequencerHandle) -> dict[str, Any]:
         known = self._seen[sequencer.name]

@@ -24,6 +24,10 @@ class Work(StrEnum):
     DEPOSIT = "deposit"
 
 
+BUNDLES = (Work.STRATEGY, Work.TRANSFERS)
+"""Work that is sent as a bundle."""
+
+
 @dataclass(frozen=True, slots=True)
 class Mix:
     """How much of each kind of work there is, in operations for each bundle of the load's rate.

@@ -46,6 +46,7 @@ async def submit(
     call: Callable[[], Awaitable[Any]],
     *,
     until: float,
+    over: Callable[[], bool] = lambda: False,
     uncertain: Collection[int] = (INTERNAL_ERROR,),
 ) -> Submission:
     """Send until it is acknowledged, refused for good, or too late.
@@ -53,6 +54,7 @@ async def submit(
     Args:
         call: sends once and returns the acknowledgement.
         until: ``time.monotonic()`` after which no further attempt begins.
+        over: whether nobody waits any more; asked before each further attempt.
         uncertain: codes of JSON-RPC errors after which it may have been taken all the same.
     """
     attempts, certain, reason, pause = 0, True, "", FIRST_RETRY_S
@@ -67,7 +69,7 @@ async def submit(
             certain, reason = certain and exc.code not in uncertain, exc.message
             if exc.code not in PASSING and exc.code not in uncertain:
                 return Submission(False, certain, attempts, reason)
-        if time.monotonic() + pause >= until:
+        if over() or time.monotonic() + pause >= until:
             return Submission(False, certain, attempts, reason)
         await asyncio.sleep(pause)
         pause = min(1.5 * pause, LONGEST_RETRY_S)

@@ -2,8 +2,8 @@
 
 ::
 
-    read_source ─► parse_document ─► TopologySpec ─► broken_rules
-                                     └─ findings_of ─┴─► InvalidTopology
+    read_source ─► parse_document ─► TopologySpec ─► broken_rules ─► (chaos: section_findings)
+                                     └─ findings_of ─┴──────────────┴─► InvalidTopology
 
 Rules that tie fields together need a whole spec. When a field is wrong there is none; so the wrong places are taken out,
 what is left is read again with the defaults in their stead, and the rules judge that. A user then hears of the misspelt
@@ -26,6 +26,9 @@ from orchestrator.topology.wording import findings_of, path_of
 
 _PLACEHOLDERS: dict[str, Any] = {"name": "unnamed", "rollups": {"unnamed": {}}}
 """Stand in for the required keys of the top level while the rules judge the rest."""
+
+CHAOS = "chaos"
+"""The map that a scenario reads; ``orchestrator.chaos.section`` judges it."""
 
 _ROUNDS = 4
 """Taking out a required key takes out its map in the next round; maps nest no deeper."""
@@ -59,6 +62,11 @@ def read_topology(data: bytes, file: str) -> TopologySpec:
     if spec is not None:
         wrong = {*document.spoiled, *(finding.path for finding in findings)}
         findings += [finding for finding in broken_rules(spec) if not _rests_on(finding, wrong)]
+    if isinstance(document.content.get(CHAOS), dict):
+        # the format of faults stands on that of topologies; few files have any
+        from orchestrator.chaos.section import section_findings  # noqa: PLC0415 - see the line above
+
+        findings += section_findings(document, fits=not findings and not document.problems)
     if document.problems or findings or spec is None:
         raise InvalidTopology([*document.problems, *map(document.locate, findings)])
     return spec

@@ -16,6 +16,7 @@ from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
 from pydantic_core import core_schema
 
 from orchestrator.topology.durations import format_duration
+from orchestrator.topology.load import CHAOS
 from orchestrator.topology.spec import SECTIONS, TopologySpec
 
 SCHEMA_FILE = Path("docs/topology.schema.json")
@@ -27,14 +28,25 @@ DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
 def json_schema() -> dict[str, Any]:
     """The JSON Schema (draft 2020-12) of a topology file."""
+    from orchestrator.chaos.schema import section_schema  # noqa: PLC0415 - the format of faults stands on this one
+
     schema = TopologySpec.model_json_schema(schema_generator=FileSchema)
+    section, definitions = section_schema()
+    described = {
+        key: value
+        for key, value in schema["properties"][CHAOS].items()
+        if key in ("description", "examples") or key[:2] == "x-"
+    }
+    schema["properties"][CHAOS] = section | described
+    schema["$defs"] |= definitions
     return {"$schema": DIALECT, **schema, "title": "rollnet topology"}
 
 
 def reference_page() -> str:
     """The reference of the format in Markdown, one table for each map of the file."""
     parts = [_INTRODUCTION]
-    definitions = json_schema()["$defs"] | {TopologySpec.__name__: json_schema()}
+    schema = json_schema()
+    definitions = schema["$defs"] | {TopologySpec.__name__: schema}
     for place, section in SECTIONS.items():
         definition = definitions[section.__name__]
         required = definition.get("required", ())

@@ -317,6 +317,19 @@ class ResourcesSpec(Section):
     )
 
 
+_SMALLEST_CHAOS: dict[str, Any] = {
+    "schedule": [
+        {
+            "name": "the sequencer dies",
+            "when": {"after": "1s"},
+            "fault": "kill",
+            "target": "sequencer",
+            "restart_after": "1s",
+        }
+    ]
+}
+
+
 class TopologySpec(Section):
     """A devnet, as its author wrote it."""
 
@@ -370,6 +383,13 @@ class TopologySpec(Section):
         description="Funded users on every chain, derived from the public development mnemonic at `m/44'/60'/<seed>'/0/<index>`.",
         examples=[20],
         json_schema_extra=notes(unit="accounts"),
+    )
+    chaos: dict[str, Any] | None = Field(
+        default=None,
+        description="What `rollnet chaos run` does to this devnet when it is given this file: a scenario without `name` and `topology`, "
+        "in the format of the [chaos reference](chaos.md). `rollnet up` checks it and leaves it alone.",
+        examples=[_SMALLEST_CHAOS],
+        json_schema_extra=notes(default="no chaos", written="map, as in the [chaos reference](chaos.md)"),
     )
 
 

@@ -15,6 +15,7 @@ from orchestrator.checks import (
     load_facts,
     observe,
     rebuilt,
+    settle,
     worst,
 )
 from orchestrator.checks.coverage import in_flight
@@ -64,6 +65,7 @@ async def test_a_run_with_a_dead_sequencer_is_valid(
                 await net.node("sequencer").restart()
                 await load.run(1.5)
                 assert 0 == await load.drain(20)
+                assert () == await settle(net, 20)
         observed = await observe(net)
         facts = await rebuilt(load_facts(folder), folder, live=True)
 

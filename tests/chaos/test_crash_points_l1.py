@@ -11,9 +11,12 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
+from bridge.wire.journal import Event, read_journal
+from bridge.wire.stages import Stage
 from orchestrator.bridging.transfers import deposit
 from orchestrator.crash_testing.rows import (
     DISCARDED,
+    FINAL,
     FORCED,
     REORGANISED,
     REORGANISED_TOO,
@@ -85,6 +88,28 @@ async def test_an_origin_goes_away(world: CrashWorld, of_alpha: str, of_beta: st
             await world.crashed("relayer", lost, relayer.boot)
             await net.node("relayer").restart()
         await world.revive("alpha", of_alpha)
+
+
+@pytest.mark.parametrize("point", FINAL)
+async def test_an_output_becomes_final(world: CrashWorld, point: str) -> None:
+    """Crashed between telling which legs it settles and noting that: in the end each that took effect is told, those of then a second time."""
+    net = world.net
+    async with world.judged(whole=True) as load:
+        await world.crash("alpha", point, within_s=30)
+        await world.revive("alpha", point)
+    mine = [item.id for item in load.items if any(leg.rollup == "alpha" for leg in item.legs)]
+    ends = {item: await net.sequencer.bundle(item) or {} for item in mine}
+    committed = {item for item, end in ends.items() if end.get("status") == "committed"}
+
+    async def told() -> bool:
+        return committed <= {each.bundle_id or each.msg_id for each in _told(world, "alpha", Stage.SETTLED)}
+
+    await eventually(told, 30, f"{len(committed)} items to be settled on alpha")
+
+
+def _told(world: CrashWorld, node: str, stage: Stage) -> list[Event]:
+    """What a node's journal says of a stage."""
+    return [each for each in read_journal(world.net.directory.journal_of(node)) if each.event == stage]
 
 
 @pytest.mark.parametrize("point", DISCARDED)

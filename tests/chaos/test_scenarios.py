@@ -9,6 +9,7 @@ from xml.etree import ElementTree as ET
 import orjson
 import pytest
 
+from bridge.wire.jsonrpc import Client
 from orchestrator.cli.testing import Said, said, started, within
 from orchestrator.runtimes.docker.testing import NOTHING, footprint
 from orchestrator.runtimes.orphans import marked_processes
@@ -84,15 +85,21 @@ async def test_a_killed_sequencer_breaks_no_promise(
     assert (0, "valid") == (found.code, document["verdict"]), document["headline"]
     _assert_in_flight_and_outage(document)
     directory = Path(document["run_dir"])
-    assert {"chaos.md", "chaos.json", "report.html", "scenario.json", "history.jsonl"} <= {
+    assert {"report.md", "chaos.json", "report.html", "latency.svg", "scenario.json", "history.jsonl"} <= {
         path.name for path in directory.iterdir()
     }
-    assert (directory / "chaos.md").read_text().splitlines()[2].startswith("**VALID")
+    assert (directory / "report.md").read_text().splitlines()[2].startswith("**VALID")
     suite = ET.parse(junit).getroot().find("testsuite")  # noqa: S314 - our own file
     assert suite is not None
     assert (str(len(document["checks"])), "0", "0") == tuple(
         suite.get(key) for key in ("tests", "failures", "errors")
     )
+    again = await said(module_home, repository, "check", str(directory), "--json", within_s=RUN_S)
+    stored = orjson.loads(again.out)
+    assert (0, document["verdict"]) == (again.code, stored["verdict"])
+    assert [(one["name"], one["verdict"], one["seen"]) for one in document["checks"]] == [
+        (one["name"], one["verdict"], one["seen"]) for one in stored["checks"]
+    ]
 
 
 @pytest.mark.docker
@@ -136,15 +143,18 @@ async def test_a_sequencer_that_commits_failing_legs_is_found_out(
     assert wrong.keys() & {"atomicity", "replay from L1"}
     lines = [line for check in wrong.values() for line in check["counterexample"]["lines"]]
     assert any("0x" in line and "bundle" in line for line in lines)
-    page = (Path(document["run_dir"]) / "chaos.md").read_text()
+    page = (Path(document["run_dir"]) / "report.md").read_text()
     assert page.splitlines()[2].startswith("**INVALID")
     assert "sequenceDiagram" in page
 
 
-async def test_ctrl_c_in_the_middle_leaves_nothing(
-    module_home: Path, repository: Path, tmp_path: Path
+@pytest.mark.parametrize(
+    "number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.long)], ids=["ctrl-c", "sigterm"]
+)
+async def test_a_run_that_is_ended_in_the_middle_leaves_nothing(
+    module_home: Path, repository: Path, tmp_path: Path, number: signal.Signals
 ) -> None:
-    """Interrupted while the sequencer is frozen: exit code 130, no process, no name taken, and the run directory stays."""
+    """Ended while the sequencer is frozen: exit code 130, healed, no process, no name taken, and the run directory stays."""
     fault = "    fault: pause\n    target: sequencer\n    for: 60s"
     file = scenario(tmp_path, "interrupted", fault)
     async with started(module_home, repository, "chaos", "run", str(file)) as process:
@@ -152,13 +162,42 @@ async def test_ctrl_c_in_the_middle_leaves_nothing(
         async with asyncio.timeout(RUN_S):
             while b"the fault: bit" not in (line := await process.stderr.readline()):
                 assert line, "it ended before the fault struck"
-            process.send_signal(signal.SIGINT)
+            process.send_signal(number)
             _, rest = await process.communicate()
     assert 130 == process.returncode
     assert "Traceback" not in rest.decode()
+    assert "the fault: healed" in rest.decode()
     assert [] == [each for each in marked_processes() if each.home == str(module_home)]
     assert not list((module_home / "devnets").glob("chaos-interrupted*.json"))
     assert (module_home / "runs" / "interrupted" / "latest" / "history.jsonl").exists()
+
+
+@pytest.mark.long
+async def test_a_devnet_without_a_verdict_is_kept_until_a_signal_comes(
+    module_home: Path, repository: Path, tmp_path: Path
+) -> None:
+    """With --keep it answers after an unknown verdict, goes down by SIGTERM, and exit code, report and JUnit are those of the verdict."""
+    fault = "    fault: drop\n    links: [{from: sequencer, to: rollup}]\n    probability: 1.0\n    match: rollup_nothing\n    for: 500ms"
+    file, junit = scenario(tmp_path, "kept", fault), tmp_path / "junit.xml"
+    options = ("chaos", "run", str(file), "--keep", "--junit", str(junit))
+    async with started(module_home, repository, *options) as process, asyncio.timeout(RUN_S):
+        assert process.stderr is not None
+        while b"is left running" not in (line := await process.stderr.readline()):
+            assert line, "it ended before it was kept"
+        _, _, url = (await process.stderr.readline()).decode().partition("l1 ")
+        async with Client(url.strip()) as client:
+            assert int(await client.call("eth_blockNumber"), 16) > 0
+        process.send_signal(signal.SIGTERM)
+        _, rest = await process.communicate()
+    assert 2 == process.returncode, rest.decode()
+    assert (
+        (module_home / "runs" / "kept" / "latest" / "report.md")
+        .read_text()
+        .splitlines()[2]
+        .startswith("**UNKNOWN")
+    )
+    assert 'type="unknown"' in junit.read_text()
+    assert [] == [each for each in marked_processes() if each.home == str(module_home)]
 
 
 async def test_what_cannot_start_is_exit_code_three(

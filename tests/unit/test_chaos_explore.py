@@ -1,6 +1,7 @@
 """Exploring: every schedule that is drawn is a right one, a failing one is shrunk to what matters, and nothing is claimed that was not seen."""
 
 import asyncio
+import io
 import itertools
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -9,15 +10,16 @@ from typing import Any
 
 import pytest
 import yaml
+from rich.console import Console
 
 from bridge.wire.crash_points import CRASH_POINTS
-from orchestrator.chaos.drawing import GAP_S, TOPOLOGY, draw, scenario
-from orchestrator.chaos.errors import NoVerdict
+from orchestrator.chaos.drawing import GAP_S, LEAST_S, TOPOLOGY, draw, scenario
 from orchestrator.chaos.explore import ATTEMPTS, RATE, Explored, Search
 from orchestrator.chaos.fault_spec import KINDS
 from orchestrator.chaos.ground import Ground
 from orchestrator.chaos.load import load_scenario, read_scenario
 from orchestrator.chaos.plan import AtTime, ScenarioPlan
+from orchestrator.chaos.terminal import print_explored
 from orchestrator.checks import Verdict
 
 SEEDS = range(150)
@@ -38,17 +40,24 @@ def _any() -> ScenarioPlan:
 
 
 def test_every_schedule_is_a_right_scenario_and_a_seed_is_a_schedule() -> None:
-    """Read as a user's file would be; every kind that processes can do is drawn, and many crash points; nodes are struck one after the other."""
+    """Read as a user's file would be; every kind that processes can do is drawn, and many crash points; nodes are struck one after the other.
+
+    A message fault on a quiet link would not bite: only links of slots are drawn, and for long enough.
+    """
     ground = Ground.of(_any().devnet)
     kinds, points = set(), set()
     for seed in SEEDS:
         plan = plan_of(seed)
+        assert_apart(plan)
         assert draw(seed, ground) == draw(seed, ground)
         kinds |= {fault.kind for fault in plan.faults}
         points |= {fault.parameters["point"] for fault in plan.faults if fault.kind == "crash_at"}
         windows = []
         for fault in plan.faults:
             assert isinstance(fault.trigger, AtTime)
+            if fault.kind in ("drop", "duplicate", "reorder"):
+                assert {"sequencer"} == {caller for caller, _ in fault.links}
+                assert fault.lasts_s >= LEAST_S
             if fault.kind in NODES:
                 windows.append((fault.trigger.after_s, fault.trigger.after_s + fault.lasts_s))
         for (_, ended), (begun, _) in itertools.pairwise(windows):
@@ -58,11 +67,28 @@ def test_every_schedule_is_a_right_scenario_and_a_seed_is_a_schedule() -> None:
     assert points <= set(CRASH_POINTS)
 
 
+def assert_apart(plan: ScenarioPlan) -> None:
+    """No link and no clock is struck while a node of it is down, and no link twice at once: neither could be seen to bite."""
+    for fault, other in itertools.permutations(plan.faults, 2):
+        begins, ends = (
+            (one.trigger.after_s, one.trigger.after_s + one.lasts_s)
+            for one in (fault, other)
+            if isinstance(one.trigger, AtTime)
+        )
+        if begins[0] >= ends[1] or ends[0] >= begins[1]:
+            continue
+        used = {end for link in fault.links for end in link} | (
+            set(fault.targets) if fault.kind == "clock_skew" else set()
+        )
+        assert other.kind not in NODES or not used & set(other.targets)
+        assert not {frozenset(link) for link in fault.links} & {frozenset(link) for link in other.links}
+
+
 class Fake:
     """Runs nothing: says what a rule says of the names of the faults."""
 
-    def __init__(self, rule: Callable[[tuple[str, ...], int], Verdict]) -> None:
-        self.rule, self.runs = rule, list[tuple[str, ...]]()
+    def __init__(self, rule: Callable[[tuple[str, ...], int], Verdict], struck: int = 1) -> None:
+        self.rule, self.struck, self.runs = rule, struck, list[tuple[str, ...]]()
 
     async def __call__(self, plan: ScenarioPlan) -> Any:
         """One run."""
@@ -70,8 +96,11 @@ class Fake:
         names = tuple(fault.kind for fault in plan.faults)
         self.runs.append(names)
         verdict = self.rule(names, self.runs.count(names))
-        because = () if verdict is Verdict.VALID else (SimpleNamespace(name="a checker"),)
-        return SimpleNamespace(verdict=verdict, because=because, directory=Path("/run"))
+        because = (
+            () if verdict is Verdict.VALID else (SimpleNamespace(name="a checker", notes=("too little",)),)
+        )
+        struck = tuple(SimpleNamespace(begun_ns=1) for _ in range(self.struck))
+        return SimpleNamespace(verdict=verdict, because=because, directory=Path("/run"), struck=struck)
 
 
 def search(
@@ -136,16 +165,10 @@ def test_nothing_is_claimed_that_was_not_seen(
     assert not (tmp_path / "out").exists()
 
 
-def test_a_run_that_breaks_down_is_unknown_and_the_search_goes_on(tmp_path: Path) -> None:
-    """It is counted with its reason."""
-    count = itertools.count()
-
-    async def run(plan: ScenarioPlan) -> Any:
-        if next(count) == 0:
-            raise NoVerdict("the run broke down: something", "see trouble.txt")
-        return await Fake(lambda _, __: Verdict.VALID)(plan)
-
-    found = search(tmp_path, run, seconds=0.1)
-    assert Verdict.UNKNOWN is found.tried[0].verdict
-    assert ("the run broke down: something",) == found.tried[0].because
-    assert len(found.tried) > 1 or found.verdict is Verdict.UNKNOWN
+def test_who_reads_of_a_failure_hears_whether_a_fault_had_a_part_in_it(tmp_path: Path) -> None:
+    """A build that fails before anything struck says so; one that fails after a fault does not."""
+    for struck, told in ((0, True), (1, False)):
+        found = search(tmp_path, Fake(lambda _, __: Verdict.INVALID, struck=struck))
+        console = Console(width=140, record=True, file=io.StringIO())
+        print_explored(found, console)
+        assert told is ("before any fault struck" in console.export_text())

@@ -2,6 +2,7 @@
 
 import io
 import math
+import re
 from dataclasses import replace
 from html.parser import HTMLParser
 from itertools import pairwise
@@ -28,6 +29,7 @@ from orchestrator.chaos.nemesis import Struck
 from orchestrator.chaos.plan import ScenarioPlan
 from orchestrator.chaos.plot import GRAIN_X, GRAIN_Y, HIGH, LANES, LETTER, WIDE, plot_of
 from orchestrator.chaos.statistics import parts_of, rows_of
+from orchestrator.chaos.svg import render_svg
 from orchestrator.chaos.tables import headline
 from orchestrator.chaos.terminal import print_findings, print_plan
 from orchestrator.chaos.to_json import findings_to_json
@@ -35,10 +37,13 @@ from orchestrator.chaos.write import NAMES, write_findings, write_junit
 from orchestrator.checks import CheckResult, CounterExample, RunFacts, Verdict
 from orchestrator.load.history import Kind, Operation, Result
 from orchestrator.report.markdown import SIZE_LIMIT
+from orchestrator.report.write import write_report
+from orchestrator.rundir import RunDirectory
 from orchestrator.runtimes.faults import Bite, Healing
 
 ROOT = Path(__file__).parents[2]
 SECOND = 1_000_000_000
+SVG = "{http://www.w3.org/2000/svg}"
 BUNDLE = "0x" + "ab" * 32
 
 
@@ -286,6 +291,57 @@ def test_the_page_is_self_contained_and_says_what_nodes_said_as_text(plan: Scena
     assert plan.faults[0].name in page
 
 
+@given(st.text(max_size=40), st.booleans())
+@settings(max_examples=40)
+def test_the_picture_is_a_drawing_of_its_own_whatever_faults_are_called(name: str, bites: bool) -> None:
+    """XML that fetches nothing, with a dot for each place, a band for each fault and all words as text."""
+    plan = load_scenario(ROOT / "scenarios" / "sequencer-kill.yaml")
+    told = {"window": name, "kind": "kill", "targets": ["sequencer"]}
+    facts = facts_of(plan, *(operation(n, n * 0.05, 0.2) for n in range(200)))
+    word = "fault.bit" if bites else "fault.missed"
+    more = events((5.0, "fault.injected", told), (5.1, word, told), (7.0, "fault.healed", told))
+    plot = plot_of(replace(facts, events=(*facts.events, *more)))
+    assert plot is not None
+    picture = render_svg(plot, name)
+    assert not re.search(r"href|url\(|<script|<image", picture.partition("</style>")[2])
+    root = ET.fromstring(picture)  # noqa: S314 - our own text
+    bands = [each for each in root.iter(f"{SVG}rect") if "window" in (each.get("class") or "")]
+    assert 1 + len(plot.bands) * (1 + bool(plot.throughput)) == len(bands)
+    dots = "".join(each.get("d") or "" for each in root.iter(f"{SVG}path"))
+    assert dots.count("M") == len(plot.dots) + len({dot.colour for dot in plot.dots})
+    assert any(not bites or each.text for each in root.iter(f"{SVG}text"))
+
+
+def test_a_warning_after_the_verdict_is_everywhere_and_changes_nothing(plan: ScenarioPlan) -> None:
+    """A devnet that did not go down is told in every form, beside the verdict."""
+    found = replace(findings(plan, VALID), warnings=("after the verdict: a node is stuck",))
+    console = Console(width=140, record=True, file=io.StringIO())
+    print_findings(found, console)
+    assert 0 == found.exit_code
+    for said in (render_markdown(found), console.export_text(), str(findings_to_json(found)["warnings"])):
+        assert "a node is stuck" in said
+
+
+def test_a_run_that_nobody_waited_for_is_not_called_drained(plan: ScenarioPlan) -> None:
+    """A run that was cut short because it was wrong already claims nothing of its backlog."""
+    struck = findings(plan).struck
+    cut = backlog_check(struck, [], "a bundle was committed although a leg of it had failed")
+    assert (Verdict.UNKNOWN, True) == (cut.verdict, "nobody waited" in cut.notes[0])
+
+
+def test_the_trace_report_of_a_scenario_has_a_name_of_its_own(plan: ScenarioPlan, tmp_path: Path) -> None:
+    """`rollnet report` on such a run leaves the scenario's page alone."""
+    run = RunDirectory(tmp_path)
+    run.journals.mkdir()
+    (run.journals / "client.jsonl").touch()
+    _, (page, _) = write_report(tmp_path)
+    assert run.report == page
+    write_findings(replace(findings(plan, VALID), directory=tmp_path))
+    _, (page, _) = write_report(tmp_path)
+    assert run.traces == page
+    assert run.report.read_text().startswith("# rollnet chaos")
+
+
 def test_the_page_for_ci_fits_its_summary(plan: ScenarioPlan) -> None:
     """A thousand violations and checks with endless reasons stay far below a megabyte."""
     wordy = [replace(UNKNOWN, name=f"check {n}", notes=("why " * 500,)) for n in range(150)]
@@ -307,9 +363,14 @@ def test_a_counter_example_is_drawn_as_its_message(plan: ScenarioPlan) -> None:
 
 
 def test_files_are_written_where_they_are_said_to_be(plan: ScenarioPlan, tmp_path: Path) -> None:
-    """Three in the run directory, JUnit where the user wants it, its folder made."""
+    """Page, HTML, data and picture in the run directory, JUnit where the user wants it, its folder made."""
     found = replace(findings(plan, VALID), directory=tmp_path)
     assert tuple(tmp_path / name for name in NAMES) == write_findings(found)
+    assert "](latency.svg)" in (tmp_path / "report.md").read_text()
+    bare = replace(found, facts=RunFacts(plan.devnet), directory=tmp_path / "bare")
+    bare.directory.mkdir()
+    assert ["report.md", "report.html", "chaos.json"] == [path.name for path in write_findings(bare)]
+    assert "latency.svg" not in (bare.directory / "report.md").read_text()
     assert "valid" == orjson.loads((tmp_path / "chaos.json").read_bytes())["verdict"]
     write_junit(found, 1.0, tmp_path / "deep" / "junit.xml")
     assert (tmp_path / "deep" / "junit.xml").read_text().startswith("<?xml")

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from bridge.wire.crash_points import CRASH_POINTS
 from orchestrator.chaos import capabilities
-from orchestrator.chaos.errors import InvalidScenario
+from orchestrator.chaos.errors import InvalidScenario, NotStarted
 from orchestrator.chaos.fault_spec import KINDS, FaultSpec, LinkSpec, TargetSpec, WhenSpec
 from orchestrator.chaos.ground import Ground
 from orchestrator.chaos.link_injection import link_faults
@@ -22,11 +22,13 @@ from orchestrator.chaos.rules import CLOCK_ROLES
 from orchestrator.chaos.schema import REFERENCE_FILE, SCHEMA_FILE, json_schema, main, reference_page
 from orchestrator.chaos.spec import SECTIONS, ScenarioSpec
 from orchestrator.runtimes.base import Capability
+from orchestrator.runtimes.choice import VARIABLE
 from orchestrator.runtimes.docker.runtime import DockerRuntime
 from orchestrator.runtimes.process import ProcessRuntime
-from orchestrator.topology.errors import Problem
-from orchestrator.topology.load import load_topology
+from orchestrator.topology.errors import InvalidTopology, Problem
+from orchestrator.topology.load import load_topology, read_topology
 from orchestrator.topology.resolve import make_plan
+from orchestrator.topology.schema import json_schema as topology_schema
 from orchestrator.topology.spec import Section
 
 ROOT = Path(__file__).parents[2]
@@ -209,7 +211,7 @@ def test_capabilities_are_those_of_the_runtimes(runtime: str, made: Any) -> None
 def test_what_a_runtime_cannot_do_is_refused_at_load() -> None:
     """Unplugging needs Docker, resetting links does not."""
     unplug = fault("partition", mode="unplug", target="alpha")
-    del unplug["links"]
+    del unplug["links"], unplug["direction"]
     assert "can't do unplug" in problems(scenario(unplug))[0]
     assert read(scenario(unplug), runtime="docker").faults[0].targets == ("alpha",)
     assert read(scenario(fault("partition"))).faults[0].links == (
@@ -285,6 +287,135 @@ def test_what_loads_is_what_the_proxy_takes(kind: str) -> None:
     """Every link fault of a plan can be made: the proxy's own rules have nothing against it."""
     planned = read(scenario(fault(kind))).faults[0]
     assert len(planned.links) == len(link_faults(planned))
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (
+            {"topology": {"name": "y", "rollups": {"alpha": {}}, "accounts": 2}},
+            "topology.accounts: a load needs 3 accounts",
+        ),
+        ({"load": {"mix": {"local": 1, "deposit": 1}}}, "load.mix: there are no bundles in it"),
+        ({"load": {"mix": {"local": 1, "transfers": 0}}}, "load.mix: there are no bundles in it"),
+        (
+            {"topology": {"name": "y", "rollups": {"alpha": {}}}, "load": {"mix": {"strategy": 1}}},
+            "load.mix.strategy: strategies trade on a market, and the topology has none",
+        ),
+        ({"schedule": [fault("kill", "recovery")]}, "schedule[0].name: 'recovery' is the name of a phase"),
+        (
+            {"schedule": [fault("kill", "it dies #2")]},
+            "schedule[0].name: 'it dies #2' ends as the name of a repetition",
+        ),
+        (
+            {"schedule": [fault("stop", target=["alpha", "alpha"])]},
+            "schedule[0].target: 'alpha' is named more than once",
+        ),
+        (
+            {"schedule": [fault("duplicate", direction="from")]},
+            "schedule[0].direction: a target means all links from and to it",
+        ),
+        (
+            {"topology": {"name": "y", "rollups": {"alpha": {}}, "chaos": {}}},
+            "topology.chaos: this file is the scenario itself",
+        ),
+    ],
+)
+def test_what_could_not_be_run_or_judged_is_refused_at_load(change: dict[str, Any], words: str) -> None:
+    """Not after a launch, and not ignored: each is said at its place, with what to write instead."""
+    (said,) = problems(scenario(fault("l1_reorg")) | change)
+    assert words in said
+    assert said.endswith(")")
+
+
+def test_a_runtime_that_the_environment_asks_for_in_vain_is_exit_code_three(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """As with everything for which nothing is started; a runtime that is named is taken whatever the environment says."""
+    monkeypatch.setenv(VARIABLE, "podman")
+    with pytest.raises(NotStarted, match="podman") as caught:
+        read(scenario(fault("l1_reorg")))
+    assert 3 == caught.value.exit_code
+    assert "process" == read(scenario(fault("l1_reorg")), runtime="process").runtime
+
+
+CARRYING: Mapping[str, Any] = {"name": "y", "rollups": {"alpha": {}, "beta": {}}, "accounts": 20}
+"""A topology that may carry a scenario."""
+
+
+def test_a_topology_that_carries_a_scenario_is_that_scenario() -> None:
+    """The plan is that of the scenario file that could be written around it; as a topology it is what it is without."""
+    carried = {"schedule": [fault("kill"), fault("l1_reorg", "g")], "seed": 5, "load": {"rate": 7}}
+    plan = read({**CARRYING, "chaos": carried}, runtime="process")
+    assert plan == read({"name": "y", "topology": dict(CARRYING), **carried}, runtime="process")
+    assert (5, 7, "y") == (plan.seed, plan.rate, plan.devnet.name)
+    bare, carrying = (
+        read_topology(yaml.safe_dump(content).encode(), "y.yaml")
+        for content in (CARRYING, {**CARRYING, "chaos": carried})
+    )
+    assert make_plan(bare) == make_plan(carrying)
+    jsonschema.Draft202012Validator(topology_schema()).validate({**CARRYING, "chaos": carried})
+
+
+@pytest.mark.parametrize(
+    ("chaos", "place", "words"),
+    [
+        (
+            {"schedule": [fault("kill", target="sequencr")]},
+            "chaos.schedule[0].target",
+            "did you mean sequencer?",
+        ),
+        (
+            {"schedule": [fault("kill", restart_after=1)]},
+            "chaos.schedule[0].restart_after",
+            "a duration needs a unit",
+        ),
+        ({"schedule": [fault("kill")], "sed": 1}, "chaos.sed", "did you mean seed?"),
+        ({"schedule": [fault("kill")], "name": "z"}, "chaos.name", "the file's own name"),
+        ({"schedule": [fault("kill")], "topology": "x.yaml"}, "chaos.topology", "this file is the topology"),
+        ({}, "chaos.schedule", "is required"),
+        ([], "chaos", "must be a map"),
+        (
+            {"schedule": [fault("kill")], "load": {"mix": {"strategy": 1}}},
+            "chaos.load.mix.strategy",
+            "has none",
+        ),
+    ],
+)
+def test_what_is_wrong_with_a_carried_scenario_is_said_at_its_place(
+    chaos: Any, place: str, words: str
+) -> None:
+    """Whoever reads the file hears of it: as a scenario and as a topology, in the same words and with a line, once."""
+    content = {**CARRYING, "chaos": chaos}
+    said = problems(content)
+    with pytest.raises(InvalidTopology) as caught:
+        read_topology(yaml.safe_dump(content).encode(), "x.yaml")
+    assert said == [str(problem) for problem in caught.value.problems]
+    (line,) = said
+    assert f": {place}: " in line
+    assert words in line
+
+
+def test_both_halves_of_a_carrying_file_are_judged_together() -> None:
+    """A wrong key of the topology and a wrong fault are told in one go, and nothing twice."""
+    said = problems({**CARRYING, "rolups": {}, "chaos": {"schedule": [fault("kill", extra=1)]}})
+    assert ["x.yaml" in line for line in said] == [True, True]
+    assert any("rolups: unknown key" in line for line in said)
+    assert any("chaos.schedule[0].extra: unknown key" in line for line in said)
+    few = problems({**CARRYING, "accounts": 2, "chaos": {"schedule": [fault("kill")]}})
+    assert 1 == len(few)
+    assert ": accounts: a load needs 3 accounts" in few[0]
+
+
+def test_a_topology_without_a_scenario_is_told_what_it_lacks() -> None:
+    """Given to `chaos run` it is refused in words; a fault that needs another runtime is refused there, and not by `up`."""
+    (said,) = problems(dict(CARRYING))
+    assert "this is a topology, and it does not say what is to break" in said
+    lossy = {**CARRYING, "chaos": {"schedule": [fault("packet_loss")]}}
+    read_topology(yaml.safe_dump(lossy).encode(), "x.yaml")
+    (refused,) = problems(lossy, runtime="process")
+    assert "chaos.schedule[0].fault: the process runtime can't do packet-loss" in refused
+    assert "docker" == read(lossy, runtime="docker").runtime
 
 
 _junk = st.recursive(

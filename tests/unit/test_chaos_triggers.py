@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -18,6 +19,7 @@ from orchestrator.chaos.lookout import LOOK_S, Lookout
 from orchestrator.chaos.nemesis import Nemesis, Struck
 from orchestrator.chaos.plan import AtEvent, AtHeight, AtTime, PlannedFault, Trigger
 from orchestrator.chaos.triggers import Countdown, Moment
+from orchestrator.checks.windows import fault_windows
 from orchestrator.errors import RollnetError
 from orchestrator.runtimes.faults import Bite, Healing
 
@@ -210,6 +212,7 @@ def test_each_fault_is_injected_judged_and_healed_in_this_order(kind: str) -> No
         "fault.injected one",
         "phase.begun one",
         "fault.bit one",
+        "fault.healing one",
         "fault.healed one",
         "phase.begun recovery",
     ] == said(journal)
@@ -282,3 +285,33 @@ def test_the_pulse_knows_what_waits_and_what_committed() -> None:
         [event(Stage.DECIDED, identity="0xc", decision="abort"), event(Stage.ADMITTED, identity="0xc")]
     )
     assert 0 == pulse.backlog(99)
+
+
+def test_what_lasts_says_since_when_it_held() -> None:
+    """The verdict on a fault of links comes right before its heal, and tells when it took hold: what was in flight counts from there."""
+    _, journal = strike([fault("slow", AtTime(1.0), lasts_s=3.0, kind="delay")], lambda: Toy([]))
+    bit = next(one for one in journal.events if one.event == "fault.bit")
+    (window,) = fault_windows(journal.events)
+    assert bit.attrs["struck_ns"] == window.struck_ns
+
+
+def test_a_commit_on_a_failed_leg_is_seen_in_whatever_order_journals_are_read() -> None:
+    """The decision names the legs that it rests on: one that failed makes it false, before or after it is read; a success never does."""
+    good, bad = (
+        replace(event("leg.staged", node, "0xa", status=status), seq=number)
+        for node, status, number in (("alpha", "success", 1), ("beta", "failed", 2))
+    )
+    commit = replace(event(Stage.DECIDED, decision="commit"), bundle_id="0xa", cause=(good.id, bad.id))
+    abort = replace(commit, attrs={"decision": "abort"})
+    for told, expected in (
+        ([[good, bad, commit]], "0xa"),
+        ([[commit, bad, good]], "0xa"),
+        ([[commit], [good], [bad]], "0xa"),
+        ([[good, bad], [commit]], "0xa"),
+        ([[good, bad, abort]], ""),
+        ([[good, replace(commit, cause=(good.id,))]], ""),
+    ):
+        pulse = Pulse()
+        for events in told:
+            pulse.take(events)
+        assert expected == pulse.false_commit
