@@ -91,7 +91,8 @@ function artifacts() {
   const files = new Map();
   for (const source of sources) {
     for (const [name, contract] of Object.entries(output.contracts[source] ?? {})) {
-      if (contract.evm.bytecode.object === "") continue; // interfaces and bases exist only within others
+      const published = /^options\/I[^/]*$/.test(source); // the options rollup has no code: its interfaces are all there is
+      if (contract.evm.bytecode.object === "" && !published) continue; // others exist only within contracts
       const artifact = {
         name,
         source,
@@ -102,7 +103,7 @@ function artifacts() {
         bytecode: `0x${contract.evm.bytecode.object}`,
         deployedBytecode: `0x${contract.evm.deployedBytecode.object}`,
         immutableReferences: immutableOffsets(contract.evm.deployedBytecode.immutableReferences ?? {}),
-        storageLayout: readableLayout(contract.storageLayout),
+        storageLayout: readableLayout(contract.storageLayout ?? { storage: [], types: {} }),
       };
       files.set(`${name}.json`, `${JSON.stringify(artifact, null, 1)}\n`);
     }

@@ -6,9 +6,12 @@ from dataclasses import replace
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from rollup_node.engines.options.book.book import Book
+from rollup_node.engines.options.book.matching import submit
 from rollup_node.engines.options.book.orders import MOST, Side
 from rollup_node.engines.options.book.root import (
     EMPTY,
+    BookRoot,
     OrderProof,
     Record,
     SideRoot,
@@ -17,6 +20,7 @@ from rollup_node.engines.options.book.root import (
     verify_first,
     verify_included,
 )
+from rollup_node.engines.options.state.journal import Journal, undo
 
 records = st.builds(
     Record,
@@ -130,3 +134,18 @@ def test_no_changed_proof_is_taken(orders: list[Record], data: st.DataObject) ->
             [*rest[0], step, step, *rest[1]],
         ]
     assert [] == [made for made in changed if verify_included(root, OrderProof(proof.record, tuple(made)))]
+
+
+def test_an_order_that_came_again_after_an_undo_rests_whatever_is_taken_in_first() -> None:
+    """The one that is gone has the same number; which of the two a set names first is chance, and must not reach the root."""
+    journal: Journal = []
+    book = Book(1, journal)
+    submit(book, 1, Side.BUY, 7, 5)
+    (gone,) = book
+    undo(journal, 0)
+    submit(book, 1, Side.BUY, 7, 5)
+    (again,) = book
+    assert gone is not again
+    roots = {BookRoot().update(orders) for orders in ([gone, again], [again, gone], [again])}
+    assert 1 == len(roots)
+    assert (EMPTY, EMPTY) not in roots
