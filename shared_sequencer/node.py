@@ -117,15 +117,16 @@ async def run(config: Config, edges: Edges = Edges()) -> None:
         journal.emit("node.started")
         async with asyncio.TaskGroup() as tasks:
             found = recovered(wal)
+            _tell_cut(found, journal, recovered=True)
             committer = tasks.create_task(wal.run())
             while not stop.done():
                 try:
                     await _one_life(config, found, wal, journal, stop, edges)
-                except* CutNeeded as group:
+                except* CutNeeded:
                     # the cut is in the log: what stands on it is built again from there
-                    journal.emit("log.cut", reason=str(group.exceptions[0]))
                     await wal.append([])  # what this life was writing is on disk
                     found = recovered(wal)
+                    _tell_cut(found, journal)
             committer.cancel()
         journal.emit("node.stopped")
 
@@ -269,6 +270,13 @@ def _note_forced(rollups: Iterable[Rollup], slots: SlotLog) -> None:
         head, forced = slots.heads.get(rollup.chain_id), slots.forced_head(rollup.chain_id)
         if head is not None and forced is not None and head.number > rollup.number:
             rollup.forced(head.number, forced)
+
+
+def _tell_cut(found: Recovered, journal: Journal, *, recovered: bool = False) -> None:
+    """Say how many slots stayed when the log was cut; a life that finds a cut at the log's end says it again: the one before may not have."""
+    if found.cut is not None:
+        marks: dict[str, Any] = {"recovered": True} if recovered else {}
+        journal.emit("log.cut", slots=found.cut.slots, reason=found.cut.reason, **marks)
 
 
 def _repeat_last_decisions(found: Recovered, journal: Journal, names: Mapping[int, str]) -> None:

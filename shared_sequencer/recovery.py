@@ -29,6 +29,8 @@ class Recovered:
     admissions: int = 0
     expired: list[End] = field(default_factory=list)
     """What expired since the last slot: the crash may have come before that was told."""
+    cut: Cut | Restore | None = None
+    """What L1 took back since the last slot: the crash may have come before that was told."""
 
 
 def recover(records: Iterable[Any]) -> Recovered:
@@ -67,6 +69,7 @@ def _slot(found: Recovered, record: Any) -> None:
     slot = Slot.from_json(record["slot"])
     found.slots.add(slot)
     found.expired.clear()
+    found.cut = None
     record_ends(found.mempool, slot)
 
 
@@ -85,14 +88,14 @@ def _forced(found: Recovered, record: Any) -> None:
 
 def _cut(found: Recovered, record: Any) -> None:
     """Slots count no more."""
-    cut = Cut(record["slots"], record["forced"], record["reason"])
+    found.cut = cut = Cut(record["slots"], record["forced"], record["reason"])
     _take_back(found, found.slots.cut(cut), cut.slots)
 
 
 def _restore(found: Recovered, record: Any) -> None:
     """Slots that were cut count again, instead of those that were decided in their place; whatever became of their items since."""
     slots = tuple(map(Slot.from_json, record["restored"]))
-    restore = Restore(record["slots"], tuple(record["forced"]), slots, record["reason"])
+    found.cut = restore = Restore(record["slots"], tuple(record["forced"]), slots, record["reason"])
     _take_back(found, found.slots.restore(restore), restore.slots)
     for slot in slots:
         for decision in slot.decisions:

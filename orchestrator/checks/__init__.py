@@ -5,14 +5,17 @@
     history.jsonl ─┐
     journal/*.jsonl ┼─► load_facts ─► RunFacts ─► check_run ─► CheckResult for each checker ─► worst: valid | invalid | unknown
     observed.json ──┤                    ▲
+    conduct.json ───┤                    │
     L1's state ─────┴─► rebuilt ─────────┘
 """
 
+from orchestrator.checks.conduct import Conduct, write_conduct
 from orchestrator.checks.expectations import Expectations, write_expectations
 from orchestrator.checks.facts import NotARun, RunFacts, load_facts
 from orchestrator.checks.observe import observe
 from orchestrator.checks.observed import Observed
 from orchestrator.checks.run import CHECKERS, Checker, check_run, rebuilt
+from orchestrator.checks.settling import settle
 from orchestrator.checks.verdict import EXIT_CODES, CheckResult, CounterExample, Verdict, worst
 
 __all__ = [
@@ -20,6 +23,7 @@ __all__ = [
     "EXIT_CODES",
     "CheckResult",
     "Checker",
+    "Conduct",
     "CounterExample",
     "Expectations",
     "NotARun",
@@ -30,6 +34,8 @@ __all__ = [
     "load_facts",
     "observe",
     "rebuilt",
+    "settle",
     "worst",
+    "write_conduct",
     "write_expectations",
 ]

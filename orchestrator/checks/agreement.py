@@ -25,9 +25,10 @@ def check(facts: RunFacts) -> CheckResult:
     for name, rollup in observed.rollups.items():
         found += _chain(name, rollup)
     found += _sighted(facts)
-    absent = sorted({rollup.name for rollup in facts.plan.rollups} - observed.rollups.keys())
     seen = sum(len(rollup.blocks) for rollup in observed.rollups.values())
-    return judged(NAME, seen, OF_WHAT, found, unknown=[f"{name} was not observed" for name in absent])
+    return judged(
+        NAME, seen, OF_WHAT, found, unknown=[f"{name} was not observed" for name in facts.unobserved]
+    )
 
 
 def check_replay(facts: RunFacts) -> CheckResult:
@@ -73,16 +74,16 @@ def _chain(name: str, rollup: RollupSeen) -> Iterator[CounterExample]:
 
 
 def _sighted(facts: RunFacts) -> Iterator[CounterExample]:
-    """A block that was served is on the chain in the end, unless L1 took it back since."""
+    """A block that was served is on the chain in the end, unless L1 took back that very block since."""
     observed = facts.observed
     assert observed is not None, "the caller looked"
     for sighting in facts.sightings_before:
         rollup = observed.rollups.get(sighting.node)
-        if rollup is None or facts.cut_since(sighting.answered_ns):
+        if rollup is None:
             continue
         for tag, (number, digest) in sighting.heads.items():
             there = rollup.blocks[number].hash if number < len(rollup.blocks) else "none"
-            if there != digest:
+            if there != digest and not facts.cuts.block(sighting.node, number, sighting.answered_ns):
                 yield CounterExample(
                     (
                         f"{sighting.node} has another block {number} than it served as {tag} at {when(facts, sighting.answered_ns)}",

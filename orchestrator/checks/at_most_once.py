@@ -25,7 +25,10 @@ def check(facts: RunFacts) -> CheckResult:
     found += _bundles(facts)
     found += _effects(facts)
     found += _payments(facts)
-    return judged(NAME, len(facts.placed), OF_WHAT, found)
+    unknown = [f"{name} was not observed" for name in facts.unobserved]
+    if facts.observed.l1 is None:
+        unknown.append("l1 was not observed: nobody knows how often it paid")
+    return judged(NAME, len(facts.placed), OF_WHAT, found, unknown=unknown)
 
 
 def _nonces(facts: RunFacts) -> Iterator[CounterExample]:

@@ -31,21 +31,26 @@ def check(facts: RunFacts) -> CheckResult:
     observed = facts.observed
     if observed is None:
         return judged(NAME, 0, OF_WHAT)
-    silent = sorted({rollup.name for rollup in facts.plan.rollups} - observed.rollups.keys())
+    silent = set(facts.unobserved)
     slots = _slots(facts)
     found: list[CounterExample] = []
+    ahead: list[str] = []
     seen = executed = 0
     for bundle in _bundles(facts):
-        if bundle.operation and {leg.chain for leg in bundle.operation.legs} & set(silent):
+        if bundle.operation and {leg.chain for leg in bundle.operation.legs} & silent:
+            continue
+        if bundle.operation and (beyond := facts.beyond(bundle.operation)):
+            ahead.append(beyond)
             continue
         seen += 1
         where = [each for leg in bundle.legs for each in facts.placed.get(leg, ())]
         executed += bool(where)
         found += _judge(facts, bundle, where, slots)
     notes = [f"{executed} executed whole, {seen - executed} without any effect"] if seen else []
-    return judged(
-        NAME, seen, OF_WHAT, found, notes=notes, unknown=[f"{name} was not observed" for name in silent]
-    )
+    unknown = [f"{name} was not observed" for name in (*facts.unobserved, *facts.unheard)]
+    if ahead:
+        unknown.append(f"{len(ahead)} bundles should be in blocks that were not read, such as {ahead[0]}")
+    return judged(NAME, seen, OF_WHAT, found, notes=notes, unknown=unknown)
 
 
 def _judge(

@@ -46,8 +46,7 @@ def check(facts: RunFacts) -> CheckResult:
                 notes.append(
                     f"{name}: {len(waiting)} deposits with {sum(waiting.values())} wei on their way from l1"
                 )
-    absent = sorted({rollup.name for rollup in facts.plan.rollups} - observed.rollups.keys())
-    unknown += [f"{name} was not observed" for name in absent]
+    unknown += [f"{name} was not observed" for name in facts.unobserved]
     if observed.l1 is None:
         unknown.append("l1 was not observed")
     return judged(NAME, seen, OF_WHAT, found, notes=notes, unknown=unknown)

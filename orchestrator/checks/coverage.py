@@ -27,6 +27,13 @@ def check(facts: RunFacts) -> CheckResult:
         for window in facts.windows
         if window.bit is None
     ]
+    if facts.damaged:
+        unknown.append(
+            f"{facts.damaged} lines in the middle of the history are torn: what they said is missing"
+        )
+    notes += [
+        f"{window.name}: {in_flight(facts, window.struck_ns)} bundles in flight" for window in _deadly(facts)
+    ]
     expected = _usual(facts) | dict(facts.expected.coverage)
     events = Counter(event.event for event in facts.events)
     for word, least in expected.items():
@@ -50,18 +57,22 @@ def in_flight(facts: RunFacts, moment_ns: int) -> int:
 
 def _usual(facts: RunFacts) -> dict[str, int]:
     """What every run must show; one in which a sequencer dies, with a bundle in its hands."""
-    deadly = any(_kills_a_sequencer(facts, window) for window in facts.windows)
-    return {"committed": 1} | ({"in_flight": 1} if deadly else {})
+    return {"committed": 1} | ({"in_flight": 1} if _deadly(facts) else {})
 
 
 def _kills_a_sequencer(facts: RunFacts, window: Window) -> bool:
     sequencers = {event.node for event in facts.events if event.role == "sequencer"}
-    return window.kind in ("kill", "crash_at") and bool(window.nodes & sequencers)
+    return window.kind in ("kill", "crash_at", "out_of_memory") and bool(window.nodes & sequencers)
+
+
+def _deadly(facts: RunFacts) -> list[Window]:
+    """Faults that ended a sequencer."""
+    return [window for window in facts.windows if _kills_a_sequencer(facts, window)]
 
 
 def _caught(facts: RunFacts) -> int:
-    """Bundles in flight when a fault struck; the most of all faults."""
-    return max((in_flight(facts, window.struck_ns) for window in facts.windows), default=0)
+    """Bundles in flight when a fault struck; the most of all faults, or of those that ended a sequencer if there are any."""
+    return max((in_flight(facts, window.struck_ns) for window in _deadly(facts) or facts.windows), default=0)
 
 
 def _ended(outcome: str) -> Callable[[RunFacts], int]:

@@ -26,13 +26,17 @@ class Expectations:
     """Budgets of liveness, and what must have happened for the verdict to mean anything."""
 
     recovery_s: float | None = None
-    """Longest time from a fault's end to the next committed operation, seconds; None measures only."""
+    """Longest time from the beginning of a fault's heal to the next bundle that was sent and committed since, seconds; None measures only."""
     stall_s: float = 10.0
     """Longest silence of a node that no fault touches, seconds."""
     coverage: Mapping[str, int] = field(default_factory=dict)
     """How often something must have happened at least: a word of :mod:`orchestrator.checks.coverage`, or the name of a journal event."""
     unaffected: tuple[str, ...] | None = None
     """Nodes that no fault may make stall; None means all that no fault touches."""
+    checkers: tuple[str, ...] | None = None
+    """The checkers to ask, by name; None means all. Coverage is asked in any case."""
+    bystanders: bool = True
+    """Whether some node is left alone by some fault; without one nobody can say how far a fault reached."""
 
     __pydantic_config__ = ConfigDict(extra="forbid")
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from itertools import pairwise
 
-from orchestrator.checks.facts import LAG_NS, RunFacts
+from orchestrator.checks.facts import Placed, RunFacts
 from orchestrator.checks.telling import short, when
 from orchestrator.checks.verdict import CheckResult, CounterExample, judged
 
@@ -14,15 +14,20 @@ def check(facts: RunFacts) -> CheckResult:
     """Judge what an onlooker saw of every rollup, and what they serve in the end."""
     found: list[CounterExample] = []
     seen = moved = 0
+    unseen: set[str] = set()
     names = [rollup.name for rollup in facts.plan.rollups]
     for name in names:
         heads = _heads(facts, name)
         seen += len(heads)
+        if not any(one.node == name and one.heads for one in facts.sightings):
+            unseen.add(name)
         moved += len({number for tag, _, number, _ in heads if tag == "safe"}) > 1
         found += _monotonic(facts, name, heads)
         found += _kept(facts, name, heads)
     notes = [f"the safe head moved on {moved} of {len(names)} rollups"] if seen else []
-    return judged(NAME, seen, OF_WHAT, found, notes=notes)
+    unknown = [f"{name} was not observed" for name in facts.unobserved if facts.observed is not None]
+    unknown += [f"nobody looked at {name} while it ran" for name in names if name in unseen]
+    return judged(NAME, seen, OF_WHAT, found, notes=notes, unknown=unknown)
 
 
 _Head = tuple[str, int, int, str]
@@ -47,10 +52,7 @@ def _monotonic(facts: RunFacts, name: str, heads: list[_Head]) -> Iterator[Count
     for tag in ("safe", "finalized"):
         mine = [head for head in heads if head[0] == tag]
         for (_, earlier, before, _), (_, later, after, _) in pairwise(mine):
-            excused = tag == "safe" and any(
-                earlier - LAG_NS <= cut <= later for cut in facts.reorganisations_ns
-            )
-            if after < before and not excused:
+            if after < before and not (tag == "safe" and _taken_back(facts, name, after, earlier, later)):
                 yield CounterExample(
                     (
                         f"{name}: the {tag} head went back from {before} to {after}",
@@ -59,15 +61,39 @@ def _monotonic(facts: RunFacts, name: str, heads: list[_Head]) -> Iterator[Count
                 )
 
 
+def _taken_back(facts: RunFacts, name: str, after: int, earlier: int, later: int) -> bool:
+    """Whether L1 took back, between two looks, all that the safe head lost: no block above where it went was on an L1 block that stayed."""
+    return any(
+        after >= _carried(facts, name, change.lowest, change.at_ns)
+        for change in facts.cuts.of_l1(earlier, later)
+    )
+
+
+def _carried(facts: RunFacts, name: str, lowest: int, before_ns: int) -> int:
+    """The last block of a rollup with a bundle that was published in an L1 block below a number."""
+    blocks = [
+        where.block
+        for event in facts.named("bundle.published")
+        if event.mono_ns < before_ns and int(event.attrs.get("l1_block", lowest)) < lowest
+        for where in _places(facts, event.bundle_id or event.msg_id)
+        if where.rollup == name
+    ]
+    return max(blocks, default=0)
+
+
+def _places(facts: RunFacts, key: str | None) -> Iterator[Placed]:
+    """Where the legs of a bundle are, or a transaction."""
+    for digest in facts.legs_of.get(key or "", (key or "",)):
+        yield from facts.placed.get(digest, ())[:1]
+
+
 def _kept(facts: RunFacts, name: str, heads: list[_Head]) -> Iterator[CounterExample]:
     if facts.observed is None or name not in facts.observed.rollups:
         return
     blocks = facts.observed.rollups[name].blocks
     for tag, moment, number, digest in heads:
-        if tag == "safe" and facts.cut_since(moment):
-            continue
         there = blocks[number].hash if number < len(blocks) else "none"
-        if there != digest:
+        if there != digest and not (tag == "safe" and facts.cuts.block(name, number, moment)):
             yield CounterExample(
                 (
                     f"{name}: block {number} was {tag} at {when(facts, moment)}, and is another now",

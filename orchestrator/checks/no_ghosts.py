@@ -27,6 +27,7 @@ def check(facts: RunFacts) -> CheckResult:
     refused = _refused(facts)
     on_l1 = {(one.rollup, one.transaction) for one in (observed.l1.deposits if observed.l1 else ())}
     found: list[CounterExample] = []
+    unsent: list[CounterExample] = []
     for digest, (first, *_) in facts.placed.items():
         if digest in refused:
             one = refused[digest]
@@ -40,10 +41,18 @@ def check(facts: RunFacts) -> CheckResult:
             and (journalled or first.transaction.sender in clients)
             and not _told_of(facts, first)
         ):
-            found.append(CounterExample(("executed, and nobody sent it", place(first))))
+            unsent.append(CounterExample(("executed, and nobody sent it", place(first))))
     found += _payments(facts)
     found += _messages(facts)
-    unknown = [] if observed.l1 is not None else ["l1 was not observed: deposits can't be told from ghosts"]
+    unknown = [f"{name} was not observed" for name in facts.unobserved]
+    if observed.l1 is None:
+        unknown.append("l1 was not observed: deposits can't be told from ghosts")
+    if unsent and facts.damaged:
+        unknown.append(
+            f"{len(unsent)} were executed that nobody sent, and {facts.damaged} lines of the history are torn"
+        )
+    elif unsent:
+        found += unsent
     return judged(NAME, len(facts.placed), OF_WHAT, found, unknown=unknown)
 
 

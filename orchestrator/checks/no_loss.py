@@ -24,24 +24,32 @@ def check(facts: RunFacts) -> CheckResult:
     if observed is None:
         return judged(NAME, 0, OF_WHAT)
     promised = [one for one in facts.operations if one.acknowledged]
-    silent = sorted({rollup.name for rollup in facts.plan.rollups} - observed.rollups.keys())
-    unknown = [f"{name} was not observed" for name in silent]
+    silent = set(facts.unobserved)
+    unknown = [f"{name} was not observed" for name in (*facts.unobserved, *facts.unheard)]
+    if observed.l1 is None:
+        unknown.append("l1 was not observed")
     found: list[CounterExample] = []
+    ahead: list[str] = []
     for one in promised:
-        if {leg.chain for leg in one.legs} & set(silent):
+        if {leg.chain for leg in one.legs} & silent:
+            continue
+        if beyond := facts.beyond(one):
+            ahead.append(beyond)
             continue
         deposit = one.kind is Kind.DEPOSIT
         why = _deposit(facts, observed, one) if deposit else _item(facts, observed, one)
         if why:
             found.append(CounterExample((why, operation(facts, one)), _events(facts, one)))
     found += _forgotten(facts, observed)
+    if ahead:
+        unknown.append(f"{len(ahead)} operations should be in blocks that were not read, such as {ahead[0]}")
     return judged(NAME, len(promised), OF_WHAT, found, notes=_recovered(facts), unknown=unknown)
 
 
 def _item(facts: RunFacts, observed: Observed, one: Operation) -> str:
     """Why an item of a sequencer is lost; empty if it is not."""
     landed = any(leg.transaction in facts.placed for leg in one.legs)
-    final = one.ended_ns is None or not facts.cut_since(one.ended_ns)
+    final = not facts.taken_back(one)
     if one.took_effect and not landed and final:
         return f"its client was told that it is {one.outcome}, and it is nowhere"
     if one.outcome in _NO_EFFECT and landed and final:
@@ -58,7 +66,7 @@ def _deposit(facts: RunFacts, observed: Observed, one: Operation) -> str:
         return ""
     mine = next((each for each in observed.l1.deposits if each.l1_transaction == one.id), None)
     if mine is None:
-        return "" if facts.l1_moved else "l1 had it, and has it no more"
+        return "" if facts.taken_back(one) else "l1 had it, and has it no more"
     seen = observed.rollups.get(mine.rollup)
     if seen is None or mine.transaction in facts.placed:
         return ""

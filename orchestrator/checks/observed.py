@@ -149,6 +149,14 @@ class DepositSeen:
 
 
 @dataclass(frozen=True, slots=True)
+class ProvenSeen:
+    """A withdrawal whose proof L1 has accepted."""
+
+    rollup: str
+    withdrawal: str
+
+
+@dataclass(frozen=True, slots=True)
 class FinalizedSeen:
     """A withdrawal that L1 has paid, or tried to."""
 
@@ -170,6 +178,9 @@ class L1Seen:
     finalized: tuple[FinalizedSeen, ...]
     portals: Mapping[str, Amounts]
     """Ether of each rollup's portal, by rollup."""
+    proven: tuple[ProvenSeen, ...] = ()
+    blocks: tuple[str, ...] = ()
+    """Hash of every block, by number."""
 
 
 @dataclass(frozen=True, slots=True)

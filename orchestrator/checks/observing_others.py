@@ -13,6 +13,7 @@ from orchestrator.checks.observed import (
     DepositSeen,
     FinalizedSeen,
     L1Seen,
+    ProvenSeen,
     SequencerSeen,
     SlotServed,
 )
@@ -21,10 +22,13 @@ from orchestrator.settlement.funding import rollup_supply
 from orchestrator.topology.plan import Plan
 
 SLOTS_PAGE = 100
+L1_PAGE = 60
+"""Blocks in one request."""
 READ_S = 60.0
 """Longest wait for one page, seconds."""
 _PORTAL = op_artifact("OptimismPortal").interface
 _FINALIZED_TOPIC = to_hex(_PORTAL.topic("WithdrawalFinalized"))
+_PROVEN_TOPIC = to_hex(_PORTAL.topic("WithdrawalProven"))
 
 
 async def observe_sequencer(
@@ -74,7 +78,7 @@ async def observe_l1(chain: ChainHandle, plan: Plan, number: int) -> L1Seen:
             "address": list(portals),
             "fromBlock": "0x0",
             "toBlock": at,
-            "topics": [[DEPOSITED_TOPIC, _FINALIZED_TOPIC]],
+            "topics": [[DEPOSITED_TOPIC, _FINALIZED_TOPIC, _PROVEN_TOPIC]],
         },
         deadline=READ_S,
     )
@@ -89,7 +93,23 @@ async def observe_l1(chain: ChainHandle, plan: Plan, number: int) -> L1Seen:
             name: Amounts(before, int(balance, 16))
             for name, balance in zip(portals.values(), balances, strict=True)
         },
+        proven=tuple(_proven(log, portals) for log in logs if log["topics"][0] == _PROVEN_TOPIC),
+        blocks=await _hashes(chain, number),
     )
+
+
+async def _hashes(chain: ChainHandle, last: int) -> tuple[str, ...]:
+    """Hash of every block up to one."""
+    found: list[str] = []
+    for first in range(0, last + 1, L1_PAGE):
+        numbers = range(first, min(first + L1_PAGE, last + 1))
+        blocks = good(
+            await chain.client.batch(
+                [("eth_getBlockByNumber", [hex(number), False]) for number in numbers], READ_S
+            )
+        )
+        found += [block["hash"] for block in blocks]
+    return tuple(found)
 
 
 def _deposit(log: Mapping[str, Any], portals: Mapping[str, str]) -> DepositSeen:
@@ -103,6 +123,10 @@ def _deposit(log: Mapping[str, Any], portals: Mapping[str, str]) -> DepositSeen:
         mint=decoded.mint,
         l1_transaction=log["transactionHash"],
     )
+
+
+def _proven(log: Mapping[str, Any], portals: Mapping[str, str]) -> ProvenSeen:
+    return ProvenSeen(portals[log["address"].lower()], log["topics"][1])
 
 
 def _finalized(log: Mapping[str, Any], portals: Mapping[str, str]) -> FinalizedSeen:

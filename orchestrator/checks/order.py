@@ -8,6 +8,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from itertools import pairwise
 
+from bridge.wire.journal import Event
 from bridge.wire.slot import GENESIS_PARENT
 from orchestrator.checks.facts import RunFacts
 from orchestrator.checks.observed import RollupSeen, SequencerSeen
@@ -39,8 +40,9 @@ def check(facts: RunFacts) -> CheckResult:
     ]
     boots = {event.boot for event in facts.events if event.role == "sequencer"}
     notes = [f"{len(boots)} lives of sequencers"] if boots else []
-    if facts.cuts_ns:
-        notes.append(f"L1 took slots or blocks back {len(facts.cuts_ns)} times")
+    if facts.cuts.logs:
+        notes.append(f"L1 took slots back {len(facts.cuts.logs)} times")
+    absent += [f"{name} was not observed: nobody knows which slots it applied" for name in facts.unobserved]
     return judged(NAME, seen, OF_WHAT, found, notes=notes, unknown=absent)
 
 
@@ -81,11 +83,11 @@ def _once(name: str, sequencer: SequencerSeen) -> Iterator[CounterExample]:
 def _served(facts: RunFacts, name: str, sequencer: SequencerSeen) -> Iterator[CounterExample]:
     final = {slot.number: slot.hash for slot in sequencer.slots}
     for sighting in facts.sightings_before:
-        if sighting.node != name or facts.cut_since(sighting.answered_ns):
+        if sighting.node != name:
             continue
         for slot in sighting.slots:
             now = final.get(slot.number)
-            if now != slot.hash:
+            if now != slot.hash and not facts.cuts.slot(name, slot.number, sighting.answered_ns):
                 what = "is not there any more" if now is None else f"has content {short(now)} now"
                 yield CounterExample(
                     (
@@ -118,21 +120,32 @@ def _applied(
 
 
 def _journalled(facts: RunFacts) -> Iterator[CounterExample]:
-    """What journals of all lives say was decided: one slot and one decision for each item, unless L1 took it back in between."""
-    first: dict[str, tuple[object, object, str]] = {}
+    """What journals of all lives say was decided: one slot and one decision for each item, unless L1 took that slot back in between."""
+    first: dict[str, Event] = {}
     for event in facts.named("bundle.decided"):
         key = event.bundle_id or event.msg_id
         if key is None or event.role != "sequencer":
             continue
-        said = (event.attrs.get("slot"), event.attrs.get("decision"), event.id)
-        known = first.setdefault(key, said)
-        again = event.bundle_id is None and known[1] == "abort"  # a dropped transaction may be sent again
-        if known[:2] != said[:2] and not facts.cuts_ns and not again:
-            yield CounterExample(
-                (
-                    f"{short(key)} was decided twice",
-                    f"slot {known[0]}: {known[1]} ({known[2]})",
-                    f"slot {said[0]}: {said[1]} ({said[2]})",
-                ),
-                (known[2], said[2]),
-            )
+        known = first.setdefault(key, event)
+        if _said(known) == _said(event):
+            continue
+        slot = known.attrs.get("slot")
+        again = (
+            event.bundle_id is None and known.attrs.get("decision") == "abort"
+        )  # a dropped one may be sent again
+        cut = isinstance(slot, int) and facts.cuts.slot(event.node, slot, known.mono_ns, event.mono_ns)
+        if again or cut:
+            first[key] = event  # what came later holds from now on
+            continue
+        yield CounterExample(
+            (
+                f"{short(key)} was decided twice",
+                f"slot {slot}: {known.attrs.get('decision')} ({known.id})",
+                f"slot {event.attrs.get('slot')}: {event.attrs.get('decision')} ({event.id})",
+            ),
+            (known.id, event.id),
+        )
+
+
+def _said(event: Event) -> tuple[object, object]:
+    return event.attrs.get("slot"), event.attrs.get("decision")

@@ -48,7 +48,8 @@ def check(facts: RunFacts) -> CheckResult:
             _add(graph, state, before, after)
     found = [*_cycles(graph, states), *_told_too_early(facts, states.values())]
     notes = [f"{graph.number_of_nodes()} units of work"] if seen else []
-    return judged(NAME, seen, OF_WHAT, found, notes=notes)
+    unknown = [f"{name} was not observed" for name in facts.unobserved]
+    return judged(NAME, seen, OF_WHAT, found, notes=notes, unknown=unknown)
 
 
 def _unit(where: Placed) -> str:
@@ -130,7 +131,7 @@ def _told_too_early(facts: RunFacts, states: Iterable[list[Placed]]) -> Iterator
             if (
                 one.result is Result.OK
                 and one.ended_ns is not None
-                and not facts.cut_since(one.ended_ns)  # L1 took it back: it ran again, and later
+                and not facts.taken_back(one)  # then it ran again, and later
                 and (over is None or one.ended_ns < over[0])
             ):
                 over = (one.ended_ns, where, one)

@@ -42,8 +42,9 @@ def check(facts: RunFacts) -> CheckResult:
         trades += _declared(facts, one)
     if strategies:
         notes.append(f"{len(strategies)} strategies were declared")
+    unknown = [f"{name} was not observed" for name in facts.unobserved]
     # wrong trades make wrong books: then the trades are what to look at
-    return judged(NAME, seen, OF_WHAT, trades or books, notes=notes)
+    return judged(NAME, seen, OF_WHAT, trades or books, notes=notes, unknown=unknown)
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,20 +15,22 @@ import orjson
 from pydantic import TypeAdapter
 
 from bridge.wire.journal import Event
+from orchestrator.checks.conduct import write_conduct
 from orchestrator.checks.expectations import write_expectations
 from orchestrator.checks.facts import RunFacts
 from orchestrator.checks.observed import FILE_NAME, Observed, write_observed
 from orchestrator.checks.testing_recorder import Recorder
 from orchestrator.load.history import FILE_NAME as HISTORY
 from orchestrator.load.history import Kind, Operation, Result, Sighting
+from orchestrator.topology.names import RELAYER
 from orchestrator.topology.plan_json import plan_to_dict
 
 
 def good_run(rounds: int = 1) -> RunFacts:
-    """A run with a bit of everything, in which the sequencer dies once, with a bundle in its hands: valid for every checker.
+    """A run with a bit of everything, in which the sequencer dies once, with a bundle in its hands, and the relayer once: valid for every checker.
 
     Args:
-        rounds: how often the work is repeated; a round has eleven operations.
+        rounds: how often the work is repeated; a round has eleven operations and four that were never sent, the first two more.
     """
     made = Recorder()
     for turn in range(rounds):
@@ -47,13 +49,22 @@ def good_run(rounds: int = 1) -> RunFacts:
         made.slot()
         made.bundle(2, outcome="expired")
         made.slot()
+        for kind in Kind:
+            made.unsent(kind)
         made.bundle(0, trades=(-4, 2))
         if turn == 0:
             made.fault("kill")
             made.fault("restart")
+            made.slot()
+            made.bundle(3)
+            made.fault("kill", RELAYER)
+            made.slot()
+            made.bundle(2)
+            made.fault("restart", RELAYER)
         made.slot()
         made.bundle(1)
         made.slot()
+    made.idle(2)
     return made.facts()
 
 
@@ -91,6 +102,8 @@ def write_run(facts: RunFacts, folder: Path) -> None:
     if facts.observed is not None:
         write_observed(folder / FILE_NAME, facts.observed)
     write_expectations(folder, facts.expected)
+    if facts.conduct is not None:
+        write_conduct(folder, facts.conduct)
 
 
 def _history(facts: RunFacts) -> list[bytes]:
@@ -100,9 +113,10 @@ def _history(facts: RunFacts) -> list[bytes]:
         begun = {key: known[key] for key in ("op", "kind", "id", "legs", "intended_ns", "attrs")}
         lines.append({"line": "invoke", **begun, "at_ns": one.invoked_ns})
         if one.acknowledged_ns is not None:
-            lines.append({"line": "acknowledged", "op": one.op, "at_ns": one.acknowledged_ns})
+            took = {"op": one.op, "at_ns": one.acknowledged_ns, "l1_block": one.l1_block}
+            lines.append({"line": "acknowledged", **took})
         if one.ended_ns is not None:
-            end = {key: known[key] for key in ("op", "result", "outcome", "reason", "attempts")}
+            end = {key: known[key] for key in ("op", "result", "outcome", "reason", "attempts", "slot")}
             lines.append({"line": "end", **end, "at_ns": one.ended_ns})
     lines += [asdict(sighting) for sighting in facts.sightings]
     return [orjson.dumps(line) + b"\n" for line in lines]

@@ -1,6 +1,7 @@
 """For tests of checkers: ways to break a good run, each with the checker that must see it and the words by which it must say so.
 
-Longer than other files because it is a table: read its names.
+Longer than other files because it is a table: read its names. What concerns liveness and L1's excuses stands in
+:mod:`orchestrator.checks.testing_breakages_of_time` and enters the same table; both are imported from there.
 """
 
 import copy
@@ -38,25 +39,34 @@ def breaks(checker: str, says: str) -> Callable[[Break], Break]:
     return enter
 
 
-def _rollup(run: Document, name: str = "alpha") -> Any:
+def broken(name: str, run: Document) -> None:
+    """Break a run in a way of the table as well."""
+    next(one for one in BREAKAGES if one.name == name).apply(run)
+
+
+def rollup_of(run: Document, name: str = "alpha") -> Any:
+    """What was observed of a rollup."""
     return run["observed"]["rollups"][name]
 
 
-def _sequencer(run: Document) -> Any:
+def sequencer_of(run: Document) -> Any:
+    """What was observed of the sequencer."""
     return run["observed"]["sequencers"]["sequencer"]
 
 
-def _l1(run: Document) -> Any:
+def l1_of(run: Document) -> Any:
+    """What was observed of L1."""
     return run["observed"]["l1"]
 
 
-def _operations(run: Document, kind: str = "bundle", outcome: str = "committed") -> list[Any]:
+def operations(run: Document, kind: str = "bundle", outcome: str = "committed") -> list[Any]:
+    """Operations of a kind that ended so, in order."""
     return [one for one in run["operations"] if (one["kind"], one["outcome"]) == (kind, outcome)]
 
 
 def _first_trade(run: Document) -> Any:
     """The first operation that traded."""
-    return next(one for one in _operations(run) if one["legs"][0]["trade"])
+    return next(one for one in operations(run) if one["legs"][0]["trade"])
 
 
 def _blocks_with(run: Document, digest: str) -> Iterator[tuple[Any, int]]:
@@ -73,7 +83,8 @@ def _transaction(run: Document, digest: str) -> Any:
     return block["transactions"][index]
 
 
-def _remove(run: Document, digest: str) -> None:
+def remove(run: Document, digest: str) -> None:
+    """Take a transaction off its chains."""
     for block, index in list(_blocks_with(run, digest)):
         del block["transactions"][index]
 
@@ -84,57 +95,57 @@ def _shift(amounts: Any, by: int) -> None:
 
 @breaks("conservation", r"alpha: 1 wei were made")
 def _a_wei_from_nowhere(run: Document) -> None:
-    _shift(_rollup(run)["ether"][min(_rollup(run)["ether"])], 1)
+    _shift(rollup_of(run)["ether"][min(rollup_of(run)["ether"])], 1)
 
 
 @breaks("conservation", r"beta: 7 wei were lost")
 def _wei_that_vanish(run: Document) -> None:
-    _shift(_rollup(run, "beta")["ether"][min(_rollup(run, "beta")["ether"])], -7)
+    _shift(rollup_of(run, "beta")["ether"][min(rollup_of(run, "beta")["ether"])], -7)
 
 
 @breaks("conservation", r"transactions leave it")
 def _ether_that_changes_hands_without_a_transaction(run: Document) -> None:
-    one, other = (leg["sender"] for leg in (_operations(run)[0]["legs"][0], _operations(run)[1]["legs"][0]))
-    _shift(_rollup(run)["ether"][one], 5)
-    _shift(_rollup(run)["ether"][other], -5)
+    one, other = (leg["sender"] for leg in (operations(run)[0]["legs"][0], operations(run)[1]["legs"][0]))
+    _shift(rollup_of(run)["ether"][one], 5)
+    _shift(rollup_of(run)["ether"][other], -5)
 
 
 @breaks("conservation", r"beta: 5000 wei were lost")
 def _a_deposit_that_mints_nothing(run: Document) -> None:
-    digest = _l1(run)["deposits"][0]["transaction"]
+    digest = l1_of(run)["deposits"][0]["transaction"]
     recipient = _transaction(run, digest)["to"]
-    _shift(_rollup(run, "beta")["ether"][recipient], -5_000)
+    _shift(rollup_of(run, "beta")["ether"][recipient], -5_000)
 
 
 @breaks("conservation", r"its portal on l1 holds")
 def _a_portal_that_paid_too_much(run: Document) -> None:
-    _shift(_l1(run)["portals"]["alpha"], -1)
+    _shift(l1_of(run)["portals"]["alpha"], -1)
 
 
 @breaks("conservation", r"its books say")
 def _cash_in_the_books_alone(run: Document) -> None:
-    _shift(next(iter(_rollup(run)["market"]["holders"].values()))["free"], 1)
+    _shift(next(iter(rollup_of(run)["market"]["holders"].values()))["free"], 1)
 
 
 @breaks("conservation", r"cash token")
 def _cash_that_is_printed(run: Document) -> None:
-    _shift(_rollup(run)["market"]["supply"], 1_000)
+    _shift(rollup_of(run)["market"]["supply"], 1_000)
 
 
 @breaks("conservation", r"net to 1, not to zero")
 def _an_option_that_nobody_wrote(run: Document) -> None:
-    held = _rollup(run)["market"]["positions"][CALL]
+    held = rollup_of(run)["market"]["positions"][CALL]
     held[min(held)] += 1
 
 
 @breaks("no ghosts", r"certainly nobody took it")
 def _a_refused_bundle_that_runs(run: Document) -> None:
-    _operations(run)[0].update(result="fail", outcome="", acknowledged_ns=None)
+    operations(run)[0].update(result="fail", outcome="", acknowledged_ns=None)
 
 
 @breaks("no ghosts", r"nobody sent it")
 def _a_transaction_that_nobody_sent(run: Document) -> None:
-    block = _rollup(run)["blocks"][1]
+    block = rollup_of(run)["blocks"][1]
     ghost = copy.deepcopy(block["transactions"][0])
     ghost.update(hash=name_of("ghost"), nonce=99, bundle=None, value=0, fee=0, events=[])
     block["transactions"].append(ghost)
@@ -142,7 +153,7 @@ def _a_transaction_that_nobody_sent(run: Document) -> None:
 
 @breaks("no ghosts", r"nobody sent it")
 def _a_strangers_transaction_that_no_journal_knows(run: Document) -> None:
-    block = _rollup(run)["blocks"][1]
+    block = rollup_of(run)["blocks"][1]
     ghost = copy.deepcopy(block["transactions"][0])
     ghost.update(hash=name_of("ghost"), sender="0x" + "99" * 20, bundle=None, value=0, fee=0, events=[])
     block["transactions"].append(ghost)
@@ -150,23 +161,23 @@ def _a_strangers_transaction_that_no_journal_knows(run: Document) -> None:
 
 @breaks("no ghosts", r"a deposit that L1 does not have")
 def _a_deposit_out_of_thin_air(run: Document) -> None:
-    _l1(run)["deposits"].clear()
+    l1_of(run)["deposits"].clear()
 
 
 @breaks("no ghosts", r"finalized withdrawal")
 def _a_withdrawal_that_was_never_sent(run: Document) -> None:
-    _l1(run)["finalized"][0]["withdrawal"] = name_of("forged")
+    l1_of(run)["finalized"][0]["withdrawal"] = name_of("forged")
 
 
 @breaks("at most once", r"is there 2 times")
 def _a_transaction_that_runs_twice(run: Document) -> None:
-    blocks = _rollup(run)["blocks"]
+    blocks = rollup_of(run)["blocks"]
     blocks[-1]["transactions"].append(copy.deepcopy(blocks[1]["transactions"][0]))
 
 
 @breaks("at most once", r"nonce 0 of 0x\w+ on alpha was used 2 times")
 def _a_nonce_that_is_used_twice(run: Document) -> None:
-    blocks = _rollup(run)["blocks"]
+    blocks = rollup_of(run)["blocks"]
     again = copy.deepcopy(blocks[1]["transactions"][0])
     again.update(hash=name_of("again"), bundle=None)
     blocks[-1]["transactions"].append(again)
@@ -174,7 +185,7 @@ def _a_nonce_that_is_used_twice(run: Document) -> None:
 
 @breaks("at most once", r"bundle 0x\w+… ran in 2 blocks of alpha")
 def _a_bundle_that_runs_in_two_blocks(run: Document) -> None:
-    blocks = _rollup(run)["blocks"]
+    blocks = rollup_of(run)["blocks"]
     again = copy.deepcopy(blocks[1]["transactions"][0])
     again.update(hash=name_of("again"), nonce=77)
     blocks[-1]["transactions"].append(again)
@@ -182,106 +193,106 @@ def _a_bundle_that_runs_in_two_blocks(run: Document) -> None:
 
 @breaks("at most once", r"l1 finalized withdrawal 0x\w+… of alpha 2 times")
 def _a_withdrawal_that_is_paid_twice(run: Document) -> None:
-    _l1(run)["finalized"].append({**_l1(run)["finalized"][0], "l1_block": 99})
+    l1_of(run)["finalized"].append({**l1_of(run)["finalized"][0], "l1_block": 99})
 
 
 @breaks("no loss", r"told that it is committed, and it is nowhere")
 def _a_committed_bundle_that_is_nowhere(run: Document) -> None:
-    for leg in _operations(run)[0]["legs"]:
-        _remove(run, leg["transaction"])
+    for leg in operations(run)[0]["legs"]:
+        remove(run, leg["transaction"])
 
 
 @breaks("no loss", r"its sequencer does not know it any more")
 def _an_acknowledged_bundle_that_is_forgotten(run: Document) -> None:
-    one = _operations(run)[-1]
+    one = operations(run)[-1]
     one.update(result="info", outcome="", ended_ns=None)
     for leg in one["legs"]:
-        _remove(run, leg["transaction"])
-    _sequencer(run)["statuses"][one["id"]] = None
+        remove(run, leg["transaction"])
+    sequencer_of(run)["statuses"][one["id"]] = None
 
 
 @breaks("no loss", r"told that it is aborted, and it was executed")
 def _an_aborted_bundle_that_was_executed(run: Document) -> None:
-    _operations(run)[0]["outcome"] = "aborted"
+    operations(run)[0]["outcome"] = "aborted"
 
 
 @breaks("no loss", r"left out this deposit")
 def _a_deposit_that_is_held_back(run: Document) -> None:
-    _remove(run, _l1(run)["deposits"][0]["transaction"])
+    remove(run, l1_of(run)["deposits"][0]["transaction"])
 
 
 @breaks("no loss", r"l1 had it, and has it no more")
 def _a_deposit_that_l1_forgets(run: Document) -> None:
-    _l1(run)["deposits"].clear()
+    l1_of(run)["deposits"].clear()
 
 
 @breaks("atomicity", r"1 of 2 legs took effect")
 def _a_leg_that_is_missing(run: Document) -> None:
-    _remove(run, _operations(run)[0]["legs"][1]["transaction"])
+    remove(run, operations(run)[0]["legs"][1]["transaction"])
 
 
 @breaks("atomicity", r"1 of 2 legs took effect")
 def _a_leg_that_reverted_alone(run: Document) -> None:
-    _transaction(run, _operations(run)[0]["legs"][0]["transaction"])["ok"] = False
+    _transaction(run, operations(run)[0]["legs"][0]["transaction"])["ok"] = False
 
 
 @breaks("atomicity", r"a leg ran outside of it")
 def _an_orphaned_leg(run: Document) -> None:
-    _transaction(run, _operations(run)[0]["legs"][0]["transaction"])["bundle"] = None
+    _transaction(run, operations(run)[0]["legs"][0]["transaction"])["bundle"] = None
 
 
 @breaks("atomicity", r"its legs ran in different slots")
 def _a_leg_in_a_later_slot(run: Document) -> None:
-    digest = _operations(run)[0]["legs"][0]["transaction"]
+    digest = operations(run)[0]["legs"][0]["transaction"]
     moved = _transaction(run, digest)
-    _remove(run, digest)
-    _rollup(run)["blocks"][-1]["transactions"].append(moved)
+    remove(run, digest)
+    rollup_of(run)["blocks"][-1]["transactions"].append(moved)
 
 
 @breaks("atomicity", r"its sequencer says aborted, and 2 of its legs are on chain")
 def _a_sequencer_that_says_otherwise(run: Document) -> None:
-    _sequencer(run)["statuses"][_operations(run)[0]["id"]]["status"] = "aborted"
+    sequencer_of(run)["statuses"][operations(run)[0]["id"]]["status"] = "aborted"
 
 
 @breaks("atomicity", r"its sequencer says committed, and 0 of its legs are on chain")
 def _a_commit_without_any_leg(run: Document) -> None:
-    _sequencer(run)["statuses"][_operations(run, outcome="aborted")[0]["id"]]["status"] = "committed"
+    sequencer_of(run)["statuses"][operations(run, outcome="aborted")[0]["id"]]["status"] = "committed"
 
 
 @breaks("order", r"slot 3 stands where slot 2 should")
 def _a_gap_in_the_log(run: Document) -> None:
-    del _sequencer(run)["slots"][2]
+    del sequencer_of(run)["slots"][2]
 
 
 @breaks("order", r"slot 2 was served at .*, and has content")
 def _a_slot_number_with_two_contents(run: Document) -> None:
-    _sequencer(run)["slots"][2]["hash"] = "f" * 32
+    sequencer_of(run)["slots"][2]["hash"] = "f" * 32
 
 
 @breaks("order", r"slot \d+ was served at .*, and is not there any more")
 def _a_served_slot_that_is_lost(run: Document) -> None:
-    _sequencer(run)["slots"].pop()
+    sequencer_of(run)["slots"].pop()
 
 
 @breaks("order", r"slot 3 follows")
 def _a_log_that_forks(run: Document) -> None:
-    _sequencer(run)["slots"][3]["parent"] = name_of("fork")
+    sequencer_of(run)["slots"][3]["parent"] = name_of("fork")
 
 
 @breaks("order", r"was decided 2 times")
 def _an_item_that_is_decided_twice(run: Document) -> None:
-    slots = _sequencer(run)["slots"]
+    slots = sequencer_of(run)["slots"]
     slots[-1]["decisions"].append({**slots[0]["decisions"][0]})
 
 
 @breaks("order", r"slot \d+ goes back behind slot \d+")
 def _a_deposed_term_that_decides(run: Document) -> None:
-    _sequencer(run)["slots"][-1]["term"] = 0
+    sequencer_of(run)["slots"][-1]["term"] = 0
 
 
 @breaks("order", r"alpha has another block 1 than slot 0")
 def _a_rollup_that_executed_something_else(run: Document) -> None:
-    _sequencer(run)["slots"][0]["blocks"]["alpha"][1] = name_of("another")
+    sequencer_of(run)["slots"][0]["blocks"]["alpha"][1] = name_of("another")
 
 
 @breaks("order", r"was decided twice")
@@ -294,12 +305,12 @@ def _a_journal_with_two_decisions(run: Document) -> None:
 
 @breaks("agreement", r"block 3 does not follow block 2")
 def _a_parent_that_is_another(run: Document) -> None:
-    _rollup(run)["blocks"][3]["parent"] = name_of("uncle")
+    rollup_of(run)["blocks"][3]["parent"] = name_of("uncle")
 
 
 @breaks("agreement", r"block 3 goes back in time")
 def _a_block_before_its_parent(run: Document) -> None:
-    _rollup(run)["blocks"][3]["timestamp"] -= 10
+    rollup_of(run)["blocks"][3]["timestamp"] -= 10
 
 
 @breaks("agreement", r"alpha has another block \d+ than it served as latest")
@@ -348,7 +359,7 @@ def _a_leg_that_traded_for_another_bundle(run: Document) -> None:
 
 @breaks("strategy", r"is short without cover: 1 of collateral")
 def _a_naked_short(run: Document) -> None:
-    holders = _rollup(run)["market"]["holders"].values()
+    holders = rollup_of(run)["market"]["holders"].values()
     holder = next(one for one in holders if one["locked"]["after"])
     _shift(holder["locked"], -1)
     _shift(holder["free"], 1)
@@ -356,21 +367,21 @@ def _a_naked_short(run: Document) -> None:
 
 @breaks("strategy", r"holds \d+ of series .*, and traded")
 def _positions_that_no_trade_made(run: Document) -> None:
-    held = _rollup(run)["market"]["positions"][CALL]
+    held = rollup_of(run)["market"]["positions"][CALL]
     held[min(held)] += 1
     held[max(held)] -= 1
 
 
 @breaks("strategy", r"the books of 0x\w+ are not those of its trades")
 def _cash_that_moves_without_a_trade(run: Document) -> None:
-    one, other, *_ = _rollup(run)["market"]["holders"].values()
+    one, other, *_ = rollup_of(run)["market"]["holders"].values()
     _shift(one["free"], 3)
     _shift(other["free"], -3)
 
 
 @breaks("serialisable", r"2 units of work each came before the other")
 def _two_rollups_that_ran_bundles_in_opposite_orders(run: Document) -> None:
-    one, other = _operations(run)[0], _operations(run)[-1]
+    one, other = operations(run)[0], operations(run)[-1]
     places = [next(_blocks_with(run, each["legs"][1]["transaction"])) for each in (one, other)]
     (block, index), (later, later_index) = places
     swapped = block["transactions"][index], later["transactions"][later_index]
@@ -379,37 +390,5 @@ def _two_rollups_that_ran_bundles_in_opposite_orders(run: Document) -> None:
 
 @breaks("serialisable", r"was over at .* began later, and ran before it")
 def _an_operation_that_ran_before_it_began(run: Document) -> None:
-    one, other = _operations(run)[0], _operations(run)[-1]
+    one, other = operations(run)[0], operations(run)[-1]
     one["invoked_ns"] = other["ended_ns"] + 1
-
-
-@breaks("drained", r"it waits for a slot, long after its deadline")
-def _an_operation_that_waits_for_ever(run: Document) -> None:
-    _sequencer(run)["statuses"][_operations(run, outcome="expired")[0]["id"]]["status"] = "pending"
-    run["observed"]["at_ns"] += 60_000_000_000
-
-
-@breaks("recovery", r"nothing took effect after kill sequencer ended")
-def _a_sequencer_that_never_recovers(run: Document) -> None:
-    back = next(event["mono_ns"] for event in run["events"] if event["event"] == "fault.restart")
-    for one in run["operations"]:
-        if one["ended_ns"] > back:
-            one.update(result="info", outcome="", ended_ns=None)
-
-
-@breaks("blast radius", r"(alpha|beta|l1) gave no answer for \d+\.\d s during kill sequencer")
-def _a_rollup_that_falls_silent_with_its_sequencer(run: Document) -> None:
-    struck = next(event["mono_ns"] for event in run["events"] if event["event"] == "fault.kill")
-    for event in run["events"]:
-        if event["mono_ns"] > struck:
-            event["mono_ns"] += 20_000_000_000
-    for seen in run["sightings"]:
-        if seen["answered_ns"] > struck:
-            seen["asked_ns"] += 19_000_000_000
-            seen["answered_ns"] += 19_000_000_000
-
-
-@breaks("blast radius", r"beta was started 2 times, and no fault touched it")
-def _a_rollup_that_dies_with_its_sequencer(run: Document) -> None:
-    begun = next(event for event in run["events"] if event["node"] == "beta")
-    run["events"].append({**begun, "boot": "2", "seq": 10_001})

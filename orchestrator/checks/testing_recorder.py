@@ -25,6 +25,7 @@ from orchestrator.checks.observed import (
     L1Seen,
     MarketSeen,
     Observed,
+    ProvenSeen,
     RollupSeen,
     SequencerSeen,
     Series,
@@ -34,7 +35,7 @@ from orchestrator.checks.observed import (
 )
 from orchestrator.load.history import Kind, Leg, Operation, Result, Sighting, SlotSeen
 from orchestrator.market.testing import example_plan
-from orchestrator.topology.names import L1, SEQUENCER
+from orchestrator.topology.names import L1, RELAYER, SEQUENCER
 
 STEP_NS = 100_000_000
 """Between two slots."""
@@ -44,6 +45,7 @@ CALL, PUT = "0x" + "ca" * 32, "0x" + "b0" * 32
 SERIES = {CALL: Series(2_000_000_000, 2_000_000_000, True), PUT: Series(1_900_000_000, 2_000_000_000, False)}
 SINK = "0x" + "5e" * 20
 ROLLUPS = ("alpha", "beta")
+_ROLES = {SEQUENCER: "sequencer", **dict.fromkeys(ROLLUPS, "rollup"), RELAYER: "relayer"}
 
 
 def name_of(*parts: object) -> str:
@@ -83,7 +85,7 @@ class Recorder:
         self.users = [user.address.lower() for user in self.plan.users]
         self.maker = self.plan.role("maker").address.lower()
         self.now = 1_000_000_000
-        self.boot = 1
+        self.boot = self._lives = 1
         self.l1_number = 1
         self._begin = dict.fromkeys((*self.users, self.maker), CASH)
         self._chains = {name: self._genesis(name) for name in ROLLUPS}
@@ -97,7 +99,7 @@ class Recorder:
         self._deposits: list[DepositSeen] = []
         self._finalized: list[FinalizedSeen] = []
         self._paid = dict.fromkeys(ROLLUPS, 0)
-        for node, role in ((SEQUENCER, "sequencer"), *((name, "rollup") for name in ROLLUPS)):
+        for node, role in _ROLES.items():
             self._say("node.started", node, role)
 
     def bundle(
@@ -169,6 +171,10 @@ class Recorder:
         )
         return on_l1
 
+    def unsent(self, kind: Kind) -> None:
+        """An operation that the schedule wanted and for which no account was free in time."""
+        self._begin_operation(kind, "", (), Result.FAIL, "", acknowledged=False)
+
     def finalize(self, transaction: str) -> None:
         """L1 pays out a withdrawal that is in a block."""
         for name, chain in self._chains.items():
@@ -182,15 +188,21 @@ class Recorder:
                         self._finalized.append(paid)
                         self._paid[name] += sent.value
 
-    def slot(self) -> None:
-        """Decide what waits: a block on each rollup that has work, and everything that is said and seen of it."""
+    def slot(self, *, due: bool = False, silent: Sequence[str] = ()) -> None:
+        """Decide what waits: a block on each rollup that has work, and everything that is said and seen of it.
+
+        Args:
+            due: whether every rollup makes a block, also without work.
+            silent: nodes that give the onlooker no answer.
+        """
         self.now += STEP_NS
         self.l1_number += 1
         number = len(self._slots)
-        blocks = {name: self._block(name) for name, chain in self._chains.items() if chain.waiting}
+        blocks = {name: self._block(name) for name, chain in self._chains.items() if due or chain.waiting}
         link, parent = name_of("slot", number), self._slots[-1].link if self._slots else GENESIS_PARENT
         decisions = tuple(DecisionSeen(told.id, told.outcome) for told in self._told)
         content = name_of("content", number)[2:34]
+        said = {"l1_block": self.l1_number, "superbatch": number}
         where = {name: (block.number, block.hash) for name, block in blocks.items()}
         self._slots.append(
             SlotServed(number, self.boot, content, link, parent, self.now // 10**9, where, decisions)
@@ -202,18 +214,44 @@ class Recorder:
             if told.outcome != "abort":
                 for index, leg in enumerate(told.legs):
                     self._say("leg.executed", leg.chain, "rollup", leg=index, tx=leg.transaction, **key)
+                self._say("bundle.published", SEQUENCER, "sequencer", **said, **key)
         self._told.clear()
         self._end_operations()
-        self._look()
+        self._look(silent)
 
     def fault(self, event: str, node: str = SEQUENCER) -> None:
         """An operation on a node's life, such as ``kill`` and then ``restart``."""
         self.now += STEP_NS
         self._say(f"fault.{event}", "client", "client", node=node)
-        self._look(event in ("restart", "resume"))
+        self._look(() if event in ("restart", "resume") else (node,))
         if event == "restart":
-            self.boot += 1
-            self._say("node.started", node, "sequencer" if node == SEQUENCER else "rollup")
+            self.boot += node == SEQUENCER
+            self._lives += 1
+            self._say("node.started", node, _ROLES[node])
+
+    def window(self, word: str, name: str = "broken", kind: str = "kill", *targets: str, **more: Any) -> None:
+        """A word on a named fault: ``injected``, ``bit``, ``healing``, ``healed``."""
+        self._say(
+            f"fault.{word}",
+            "client",
+            "client",
+            window=name,
+            kind=kind,
+            targets=list(targets or (SEQUENCER,)),
+            **more,
+        )
+
+    def phase(self, name: str) -> None:
+        """A part of the run begins."""
+        self._say("phase.begun", "client", "client", phase=name)
+
+    def idle(self, seconds: float, silent: Sequence[str] = ()) -> None:
+        """Time passes, with blocks on every chain every second and two looks at each; some nodes answer nobody."""
+        for _ in range(round(seconds)):
+            self.now += STEP_NS * 4
+            self._look(silent)
+            self.now += STEP_NS * 5
+            self.slot(due=True, silent=silent)
 
     def facts(self) -> RunFacts:
         """The run as it was until now."""
@@ -236,6 +274,8 @@ class Recorder:
                 tuple(self._deposits),
                 tuple(self._finalized),
                 portals,
+                tuple(ProvenSeen(one.rollup, one.withdrawal) for one in self._finalized),
+                tuple(name_of(L1, number) for number in range(self.l1_number + 1)),
             ),
         )
         events = tuple(sorted(self._events, key=lambda each: each.mono_ns))
@@ -323,16 +363,20 @@ class Recorder:
                 intended_ns=at - 1_000_000,
                 invoked_ns=at,
                 acknowledged_ns=at + 2_000_000 if took else None,
+                l1_block=self.l1_number if took and kind is Kind.DEPOSIT else None,
                 ended_ns=None if outcome and result is Result.OK else at + 50_000_000,
                 result=result,
                 outcome=outcome if result is Result.OK else "",
                 reason="" if result is Result.OK else "no answer",
-                attrs={"lifetime_s": 20, "work": "strategy" if legs[0].trade else "transfers"},
+                attrs={
+                    "lifetime_s": 20,
+                    "work": "strategy" if any(leg.trade for leg in legs) else "transfers",
+                },
             )
         )
         if self._operations[-1].ended_ns is None:
             self._open.append(len(self._operations) - 1)
-        if kind is not Kind.DEPOSIT:
+        if kind is not Kind.DEPOSIT and identity:
             self._say("bundle.submitted", "client", "client", **key)
             if outcome:
                 self._say("bundle.admitted", SEQUENCER, "sequencer", **key)
@@ -340,11 +384,16 @@ class Recorder:
     def _end_operations(self) -> None:
         """Clients learn of the ends: those of this slot, a little later."""
         for index in self._open:
-            self._operations[index] = replace(self._operations[index], ended_ns=self.now + 10_000_000)
+            one = self._operations[index]
+            decided = one.outcome in ("committed", "aborted", "included")
+            slot = len(self._slots) - 1 if decided else None
+            self._operations[index] = replace(one, ended_ns=self.now + 10_000_000, slot=slot)
         self._open.clear()
 
-    def _look(self, sequencer_answers: bool = True) -> None:
+    def _look(self, silent: Sequence[str] = ()) -> None:
+        """An onlooker asks everybody."""
         at = self.now + 20_000_000
+        seen: list[Sighting] = []
         for name, chain in self._chains.items():
             last, safe = chain.blocks[-1], chain.blocks[max(0, len(chain.blocks) - 3)]
             final = chain.blocks[max(0, len(chain.blocks) - 5)]
@@ -352,16 +401,17 @@ class Recorder:
                 tag: (block.number, block.hash)
                 for tag, block in (("latest", last), ("safe", safe), ("finalized", final))
             }
-            self._sightings.append(Sighting(name, at, at + 1_000_000, heads=heads))
+            seen.append(Sighting(name, at, at + 1_000_000, heads=heads))
         fresh = tuple(SlotSeen(slot.number, slot.hash) for slot in self._slots[-1:])
-        if sequencer_answers:
-            self._sightings.append(Sighting(SEQUENCER, at, at + 1_000_000, slots=fresh, waiting=0))
-        else:
-            self._sightings.append(
-                Sighting(SEQUENCER, at, at + 1_000_000, error="PeerUnreachable: it is dead")
-            )
+        seen.append(Sighting(SEQUENCER, at, at + 1_000_000, slots=fresh, waiting=0))
         l1 = {"latest": (self.l1_number, name_of(L1, self.l1_number))}
-        self._sightings.append(Sighting(L1, at, at + 1_000_000, heads=l1))
+        seen.append(Sighting(L1, at, at + 1_000_000, heads=l1))
+        read = {name: chain.blocks[-1].number for name, chain in self._chains.items()}
+        seen.append(Sighting(RELAYER, at, at + 1_000_000, read=read))
+        dead = "PeerUnreachable: it is dead"
+        self._sightings += [
+            Sighting(one.node, at, at + 1_000_000, error=dead) if one.node in silent else one for one in seen
+        ]
 
     def _say(self, event: str, node: str, role: str, /, **about: Any) -> None:
         self.now += 1_000
@@ -373,7 +423,7 @@ class Recorder:
                 leg=about.pop("leg", None),
                 node=node,
                 role=role,
-                boot=format(self.boot, "x"),
+                boot=format(self._lives, "x"),
                 seq=len(self._events),
                 mono_ns=self.now,
                 wall_ns=self.now,

@@ -5,6 +5,10 @@ from dataclasses import dataclass, replace
 
 from bridge.wire.journal import Event
 
+ENDING = frozenset({"kill", "crash_at", "stop", "restart", "out_of_memory"})
+"""Kinds of faults that end a node: connections to it are refused at once, and what it had in memory alone is lost."""
+_WORDS = frozenset({"injected", "bit", "missed", "healing", "healed"})
+"""What is said of a named window."""
 _BEGINS = {"kill": "restart", "stop": "restart", "pause": "resume"}
 """Operation on a node's life that begins a window, and the one that ends it."""
 
@@ -26,12 +30,19 @@ class Window:
     events: tuple[str, ...] = ()
     """Journal events that tell of it, by id."""
     bit_ns: int | None = None
-    """When it was shown to have had an effect; None if it was not."""
+    """Since when it had an effect, as far as that was shown; None if it was not."""
+    healing_ns: int | None = None
+    """When its healing began; None if that was not noted."""
 
     @property
     def struck_ns(self) -> int:
         """When it took effect, as far as that is known: a crash that was ordered comes when its point is passed."""
         return self.begun_ns if self.bit_ns is None else self.bit_ns
+
+    @property
+    def recovers_ns(self) -> int | None:
+        """When whatever it broke may recover: from the beginning of its healing, which takes time of its own; None if it was never healed."""
+        return self.ended_ns if self.healing_ns is None or self.ended_ns is None else self.healing_ns
 
     def covers(self, moment_ns: int) -> bool:
         """Whether a moment lies within."""
@@ -55,8 +66,8 @@ class Phase:
 def fault_windows(events: Iterable[Event]) -> tuple[Window, ...]:
     """Every fault window in order of time.
 
-    Named windows come from ``fault.injected``, ``fault.bit``, ``fault.missed`` and ``fault.healed``; an operation on a node's life that no
-    named window covers (``fault.kill`` … ``fault.restart``) is one of its own.
+    Named windows come from ``fault.injected``, ``fault.bit``, ``fault.missed``, ``fault.healing`` and ``fault.healed``; one whose heal failed has no
+    end. An operation on a node's life that no named window covers (``fault.kill`` … ``fault.restart``) is one of its own.
     """
     named: dict[str, Window] = {}
     lives: list[Window] = []
@@ -64,7 +75,7 @@ def fault_windows(events: Iterable[Event]) -> tuple[Window, ...]:
         word = event.event.removeprefix("fault.")
         if word == event.event:
             continue
-        if word in ("injected", "bit", "missed", "healed"):
+        if word in _WORDS:
             _named(named, word, event)
         else:
             _life(lives, word, event)
@@ -93,11 +104,16 @@ def _named(named: dict[str, Window], word: str, event: Event) -> None:
         targets = event.attrs.get("targets") or ()
         targets = (targets,) if isinstance(targets, str) else tuple(map(str, targets))
         known = Window(name, str(event.attrs.get("kind", "?")), targets, event.mono_ns, None, None)
+        if word == "missed":  # it never began, so it lasted for no time
+            known = replace(known, ended_ns=event.mono_ns)
     known = replace(known, events=(*known.events, event.id))
-    if word == "healed":
-        known = replace(known, ended_ns=event.mono_ns)
-    elif word != "injected":
-        known = replace(known, bit=word == "bit", bit_ns=event.mono_ns if word == "bit" else None)
+    if word in ("bit", "missed"):
+        since = int(event.attrs.get("struck_ns", event.mono_ns))
+        known = replace(known, bit=word == "bit", bit_ns=since if word == "bit" else None)
+    elif word == "healing":
+        known = replace(known, healing_ns=event.mono_ns)
+    elif word == "healed":
+        known = replace(known, ended_ns=event.mono_ns if event.attrs.get("healed", True) else None)
     named[name] = known
 
 

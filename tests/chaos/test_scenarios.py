@@ -97,9 +97,15 @@ async def test_a_killed_sequencer_breaks_no_promise(
     again = await said(module_home, repository, "check", str(directory), "--json", within_s=RUN_S)
     stored = orjson.loads(again.out)
     assert (0, document["verdict"]) == (again.code, stored["verdict"])
-    assert [(one["name"], one["verdict"], one["seen"]) for one in document["checks"]] == [
-        (one["name"], one["verdict"], one["seen"]) for one in stored["checks"]
+    # while it ran L1 went on between the look and the rebuild; all else is the same to the last count
+    counted = [
+        [
+            (one["name"], one["verdict"], one["seen"] if one["name"] != "replay from L1" else None)
+            for one in each["checks"]
+        ]
+        for each in (document, stored)
     ]
+    assert counted[0] == counted[1]
 
 
 @pytest.mark.docker

@@ -11,7 +11,8 @@ from bridge.wire.journal import Event
 from orchestrator.checks import CHECKERS, Expectations, RunFacts, Verdict, check_run, worst
 from orchestrator.checks.run import Checker
 from orchestrator.checks.testing import Document, altered
-from orchestrator.checks.testing_breakages import BREAKAGES, Breakage
+from orchestrator.checks.testing_breakages import Breakage
+from orchestrator.checks.testing_breakages_of_time import BREAKAGES
 from orchestrator.checks.verdict import SHOWN_LINES, CheckResult
 from rollup_node.derivation.verifier import Finding
 

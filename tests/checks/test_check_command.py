@@ -30,7 +30,7 @@ async def test_a_valid_run_leaves_with_zero(
     found = await within(tmp_path, "check", run_of(good), "--no-replay")
     assert (0, "") == (found.code, found.err)
     assert found.out.startswith("verdict: valid")
-    assert all(word in found.out for word in ("atomicity", "16 bundles", "conservation", "no loss"))
+    assert all(word in found.out for word in ("atomicity", "18 bundles", "conservation", "no loss"))
 
 
 async def test_an_invalid_run_leaves_with_one_and_its_counter_example(

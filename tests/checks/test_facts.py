@@ -98,13 +98,34 @@ def test_a_named_fault_is_one_window_with_what_it_did() -> None:
         event("fault.healed", 20, **about),
     ]
     (window,) = fault_windows(events)
-    assert ("the sequencer dies", 10, 20, True, 12) == (
+    assert ("the sequencer dies", 10, 20, True, 12, 20) == (
         window.name,
         window.begun_ns,
         window.ended_ns,
         window.bit,
         window.struck_ns,
+        window.recovers_ns,
     )
+
+
+def test_a_heal_has_a_beginning_and_may_fail() -> None:
+    """A recovery counts from where the heal began; where it failed there is no end, and nothing to recover from yet."""
+    about = {"window": "slow", "kind": "delay", "targets": ["alpha->l1"]}
+    told = [
+        event("fault.injected", 10, **about),
+        event("fault.bit", 18, struck_ns=12, **about),
+        event("fault.healing", 20, **about),
+    ]
+    (healed,) = fault_windows([*told, event("fault.healed", 25, healed=True, **about)])
+    assert (12, 20, 25) == (healed.struck_ns, healed.recovers_ns, healed.ended_ns)
+    (failed,) = fault_windows([*told, event("fault.healed", 25, healed=False, **about)])
+    assert (None, None) == (failed.recovers_ns, failed.ended_ns)
+
+
+def test_a_fault_that_never_began_lasted_for_no_time() -> None:
+    """Its trigger never came: there is nothing to heal."""
+    (window,) = fault_windows([event("fault.missed", 10, window="late", kind="kill", targets=["alpha"])])
+    assert (10, 10, False) == (window.begun_ns, window.ended_ns, window.bit)
 
 
 def test_links_name_both_their_ends() -> None:
@@ -118,17 +139,6 @@ def test_phases_follow_one_another() -> None:
     """Each ends where the next begins."""
     found = phases([event("phase.begun", 5, phase="baseline"), event("phase.begun", 9, phase="recovery")])
     assert [("baseline", 5, 9), ("recovery", 9, None)] == [(p.name, p.begun_ns, p.ended_ns) for p in found]
-
-
-def test_only_l1_excuses_a_chain_that_goes_back(good: RunFacts) -> None:
-    """A rollup that rewinds by itself is excused by nothing; with an L1 that went back, or a log that L1 cut, it is."""
-    rewound = replace(good.events[-1], event="chain.rewound", node="alpha", seq=99_999)
-    cut = replace(good.events[-1], event="log.cut", seq=99_998)
-    lower = Sighting("l1", 10**12, 10**12, heads={"latest": (1, "0x01")})
-    alone = replace(good, events=(*good.events, rewound))
-    assert () == alone.cuts_ns
-    assert 1 == len(replace(alone, sightings=(*good.sightings, lower)).cuts_ns)
-    assert 2 == len(replace(alone, events=(*alone.events, cut)).cuts_ns)
 
 
 def test_what_was_seen_after_the_observation_is_not_held_against_it(good: RunFacts) -> None:

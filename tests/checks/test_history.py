@@ -1,5 +1,7 @@
 """The history of a load: what was noted survives the death of who notes it, and is read as it was meant."""
 
+import errno
+import os
 import signal
 import subprocess
 import sys
@@ -104,6 +106,61 @@ def test_a_torn_end_costs_one_line(tmp_path_factory: pytest.TempPathFactory, cut
     with History(path) as history:
         history.invoke(Kind.BUNDLE, "0x09", [LEG], 5)
     assert len(before.operations) + 1 == len(read_history(path).operations)
+
+
+def test_a_piece_in_the_middle_is_damage_unless_its_writer_died(tmp_path: Path) -> None:
+    """The end of a file may be torn, and so may what a later load wrote behind; a line that others follow without a word was lost by somebody."""
+    path = tmp_path / "history.jsonl"
+    with History(path) as history:
+        for number in range(4):
+            history.invoke(Kind.BUNDLE, f"0x0{number}", [LEG], 5)
+    lines = path.read_bytes().splitlines(keepends=True)
+    path.write_bytes(b"".join(lines[:-1]) + lines[-1][:30])
+    end = read_history(path)
+    assert (3, 1, 0) == (len(end.operations), end.torn, end.damaged)
+    with History(path) as history:
+        history.invoke(Kind.BUNDLE, "0x09", [LEG], 5)
+    behind = read_history(path)
+    assert (4, 1, 0) == (len(behind.operations), behind.torn, behind.damaged)
+    path.write_bytes(lines[0][:30] + b"\n" + b"".join(lines[1:]))
+    middle = read_history(path)
+    assert (3, 1, 1) == (len(middle.operations), middle.torn, middle.damaged)
+
+
+def test_a_write_that_takes_a_part_is_gone_on_with(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The operating system may take fewer bytes than it was given; no line is cut by that."""
+    path = tmp_path / "history.jsonl"
+    write = os.write
+    with History(path) as history, monkeypatch.context() as patched:
+        patched.setattr(os, "write", lambda fd, data: write(fd, bytes(data[:7])))
+        history.acknowledge(history.invoke(Kind.DEPOSIT, "0x01", [LEG], 5), l1_block=9)
+    found = read_history(path)
+    assert (0, 9) == (found.torn, found.operations[0].l1_block)
+
+
+def test_a_write_that_fails_costs_its_own_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With the disk full for a moment, half a line stands there; what is written later begins behind it, and says so."""
+    path = tmp_path / "history.jsonl"
+    write = os.write
+    given: list[bytes] = []
+
+    def full(fd: int, data: bytes) -> int:
+        if given:
+            raise OSError(errno.ENOSPC, "no space left")
+        given.append(data)
+        return write(fd, bytes(data[:20]))
+
+    with History(path) as history:
+        first = history.invoke(Kind.BUNDLE, "0x01", [LEG], 5)
+        with monkeypatch.context() as patched:
+            patched.setattr(os, "write", full)
+            with pytest.raises(OSError, match="no space left"):
+                history.acknowledge(first)
+        history.ok(first, "committed", slot=3)
+    found = read_history(path)
+    assert (1, 0) == (found.torn, found.damaged)
+    (one,) = found.operations
+    assert (False, "committed", 3) == (one.acknowledged, one.outcome, one.slot)
 
 
 @pytest.mark.parametrize("line", [b'{"op": 1}', b"[]", b"hello", b'{"line": "invoke", "op": "x"}'])

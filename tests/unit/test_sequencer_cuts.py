@@ -462,6 +462,21 @@ def test_nonces_are_counted_in_the_order_of_the_chain_after_a_cut() -> None:
     World().run(main)
 
 
+def test_a_cut_is_told_again_until_a_slot_stands_on_it() -> None:
+    """The crash may have come before anybody was told how much of the log stays: the next life finds it at the log's end."""
+
+    async def main(world: World) -> None:
+        await _lose_an_origin(world)
+        await world.look(nodes=False)
+        found = recover(world.log.records()).cut
+        assert found is not None
+        assert 1 == found.slots
+        await world.settle()
+        assert recover(world.log.records()).cut is None
+
+    World().run(main)
+
+
 def test_a_node_with_a_cancelled_head_is_never_built_on() -> None:
     """Longer or shorter than the log, or as long: it goes back to what still stands before it takes part."""
 
