@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.complete
 
-.PHONY: setup demo test test-unit test-nodes test-bridge test-docker test-long test-long-simulated test-long-crashes check bench contracts lock clean
+.PHONY: setup demo test test-unit test-nodes test-bridge test-docker test-long test-long-simulated test-long-crashes test-long-docker check bench contracts lock clean
 
 setup: $(STAMP) node_modules/.complete
 
@@ -38,9 +38,10 @@ test-nodes: setup
 test-bridge: setup
 	$(BIN)/pytest -m "not docker and not long" tests/scenarios/bridge
 
-# All of what `make test` has a part of: five thousand simulated schedules, and a real crash at every crash point.
+# All of what `make test` has a part of: five thousand simulated schedules, a real crash at every crash point, then containers, alone.
 test-long: setup
 	$(MAKE) --no-print-directory --jobs=2 test-long-simulated test-long-crashes
+	$(MAKE) --no-print-directory test-long-docker
 
 test-long-simulated: setup
 	$(BIN)/pytest -m long tests/unit
@@ -48,9 +49,13 @@ test-long-simulated: setup
 test-long-crashes: setup
 	$(BIN)/pytest -m "long and not docker" tests/chaos
 
+# Skips, and says what would start an engine, where none answers, as test-docker does.
+test-long-docker: setup
+	$(BIN)/pytest -m "long and docker" -rs tests/runtimes tests/scenarios tests/chaos
+
 # Skips, and says what would start an engine, where none answers; with ROLLNET_REQUIRE_DOCKER=1 that is a failure.
 test-docker: setup
-	$(BIN)/pytest -m docker -rs $(DOCKER_TEST_OPTIONS) tests/runtimes tests/scenarios tests/chaos
+	$(BIN)/pytest -m "docker and not long" -rs $(DOCKER_TEST_OPTIONS) tests/runtimes tests/scenarios tests/chaos
 
 check: setup
 	$(BIN)/ruff check .

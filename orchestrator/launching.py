@@ -10,7 +10,7 @@ import contextlib
 import os
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -28,6 +28,7 @@ from orchestrator.rundir import RunDirectory, home
 from orchestrator.runtimes.base import Capability, ExitListener, NodeState, NodeStatus, Runtime
 from orchestrator.runtimes.choice import Choice, choose
 from orchestrator.runtimes.control import ControlServer
+from orchestrator.runtimes.errors import HostRefusedError
 from orchestrator.runtimes.orphans import ProcessId
 from orchestrator.runtimes.ports import LOOPBACK
 from orchestrator.runtimes.startup import Progress, bring_up
@@ -57,47 +58,58 @@ async def launch(
     """As :meth:`Devnet.launch`, with the control server for callers that wait for ``rollnet down``."""
     began = time.monotonic()
     plan = topology if isinstance(topology, Plan) else make_plan(load_topology(Path(topology)))
-    state = state or home()
-    registry = Registry(state)
-    registry.require_free(name or plan.name)
-    tell = progress or _quiet
-    choice = await choose(runtime or plan.runtime, lambda line: tell("image", line, time.monotonic() - began))
-    tell("runtime", f"{choice.kind}, {choice.why}", time.monotonic() - began)
-    specs = node_specs(plan, choice.anvil, chaos=chaos, mutant=mutant)
-    run = RunDirectory.create(state, plan.name, plan.seed)
-    if not isinstance(topology, Plan):
-        run.topology.write_bytes(Path(topology).read_bytes())
-    run.plan.write_bytes(orjson.dumps(plan_to_dict(plan), option=orjson.OPT_INDENT_2))
-    described: dict[str, Any] = {}
-    running = choice.make(run, state, on_exit or _unheard)
-    if plan.limits and Capability.LIMITS not in running.capabilities:
-        tell("resources", "limits are not held: they are on Docker alone", time.monotonic() - began)
+    state, name, tell = state or home(), name or plan.name, progress or _quiet
     # left in reverse: nodes end, then the name is free, then those who asked for `down` are answered
     async with contextlib.AsyncExitStack() as stack:
-        control = await stack.enter_async_context(ControlServer(running, lambda: described))
-        entry = _entry(name or plan.name, run, control, choice, dedicated=dedicated)
-        registry.claim(entry)
-        stack.callback(lambda: registry.release(entry) if running.gave_back else None)
-        await stack.enter_async_context(running)
-        await running.prepare(specs)
-        registry.update(replace(entry, ports=_ports(running)))
-        await write_genesis(plan, run.path)
-        await bring_up(running, specs, tell)
-        net = connect(
-            entry.name,
-            plan,
-            run,
-            LocalNodes(running),
-            lambda node: running.endpoint(node, "http"),
-            0.0,
-            links=running.endpoint(LINKS, "http") if chaos else None,
-        )
-        stack.push_async_callback(net.close)
-        await _all_rollups_up(net)
-        net = replace(net, ready_s=time.monotonic() - began, runtime=choice.kind, runtime_why=choice.why)
-        described.update(net.describe())
-        run.devnet.write_bytes(orjson.dumps(described, option=orjson.OPT_INDENT_2))
+        with _host_in_words(name, state):
+            registry = Registry(state)
+            registry.require_free(name)
+            choice = await choose(
+                runtime or plan.runtime, lambda line: tell("image", line, time.monotonic() - began), state
+            )
+            tell("runtime", f"{choice.kind}, {choice.why}", time.monotonic() - began)
+            specs = node_specs(plan, choice.anvil, chaos=chaos, mutant=mutant)
+            run = RunDirectory.create(state, plan.name, plan.seed)
+            if not isinstance(topology, Plan):
+                run.topology.write_bytes(Path(topology).read_bytes())
+            run.plan.write_bytes(orjson.dumps(plan_to_dict(plan), option=orjson.OPT_INDENT_2))
+            described: dict[str, Any] = {}
+            running = choice.make(run, state, on_exit or _unheard)
+            if plan.limits and Capability.LIMITS not in running.capabilities:
+                tell("resources", "limits are not held: they are on Docker alone", time.monotonic() - began)
+            control = await stack.enter_async_context(ControlServer(running, lambda: described))
+            entry = _entry(name, run, control, choice, dedicated=dedicated)
+            registry.claim(entry)
+            stack.callback(lambda: registry.release(entry) if running.gave_back else None)
+            await stack.enter_async_context(running)
+            await running.prepare(specs)
+            registry.update(replace(entry, ports=_ports(running)))
+            await write_genesis(plan, run.path)
+            await bring_up(running, specs, tell)
+            net = connect(
+                entry.name,
+                plan,
+                run,
+                LocalNodes(running),
+                lambda node: running.endpoint(node, "http"),
+                0.0,
+                links=running.endpoint(LINKS, "http") if chaos else None,
+            )
+            stack.push_async_callback(net.close)
+            await _all_rollups_up(net)
+            net = replace(net, ready_s=time.monotonic() - began, runtime=choice.kind, runtime_why=choice.why)
+            described.update(net.describe())
+            run.devnet.write_bytes(orjson.dumps(described, option=orjson.OPT_INDENT_2))
         yield net, control
+
+
+@contextlib.contextmanager
+def _host_in_words(name: str, state: Path) -> Iterator[None]:
+    """What this host refuses, as one error."""
+    try:
+        yield
+    except OSError as exc:
+        raise HostRefusedError(f"launch {name}", exc, state) from exc
 
 
 def _entry(

@@ -23,12 +23,22 @@ class SweepReport:
     """Processes that were ended, one line each."""
     containers: tuple[str, ...] = ()
     """Containers, networks and volumes that were removed, one line each."""
+    unfinished: tuple[str, ...] = ()
+    """Files that were being written when their process was killed."""
     unswept: tuple[str, ...] = ()
     """What could not be swept, and why; a later sweep tries again."""
 
     def __bool__(self) -> bool:
         """Whether there was anything to sweep."""
-        return bool(self.devnets or self.unreadable or self.processes or self.containers or self.unswept)
+        found = (
+            self.devnets,
+            self.unreadable,
+            self.processes,
+            self.containers,
+            self.unfinished,
+            self.unswept,
+        )
+        return any(found)
 
     def with_processes(self, ours: Callable[[MarkedProcess], bool]) -> "SweepReport":
         """End these processes, and say so."""
@@ -42,7 +52,7 @@ class SweepReport:
         try:
             return replace(self, containers=(*self.containers, *sweep_run(run_id, engine)))
         except EngineError as exc:
-            return replace(self, unswept=(*self.unswept, f"containers of {name}: {exc.message}"))
+            return replace(self, unswept=(*self.unswept, f"containers of {name}: {exc}"))
 
     def with_orphaned_containers(self, home: Path) -> "SweepReport":
         """Remove containers, networks and volumes of dead runs of a state home that nothing else tells of."""
@@ -54,7 +64,7 @@ class SweepReport:
         except EngineUnreachableError:
             return self
         except EngineError as exc:
-            return replace(self, unswept=(*self.unswept, f"containers: {exc.message}"))
+            return replace(self, unswept=(*self.unswept, f"containers: {exc}"))
 
 
 def left_behind(

@@ -24,7 +24,7 @@ class Nodes(Protocol):
     async def status(self) -> DevnetStatus:
         """All nodes, as of now."""
 
-    async def inject(self, fault: Fault) -> Bite:
+    async def inject(self, fault: Fault, for_s: float | None = None) -> Bite:
         """Apply a fault; see ``Runtime.inject``."""
 
     async def heal(self, fault: Fault) -> Healing:
@@ -53,9 +53,9 @@ class LocalNodes:
         """All nodes, as of now."""
         return DevnetStatus(None, self.runtime.status())
 
-    async def inject(self, fault: Fault) -> Bite:
+    async def inject(self, fault: Fault, for_s: float | None = None) -> Bite:
         """Straight to the runtime."""
-        return await self.runtime.inject(fault)
+        return await self.runtime.inject(fault, for_s)
 
     async def heal(self, fault: Fault) -> Healing:
         """Straight to the runtime."""
@@ -99,15 +99,19 @@ class NodeHandle:
         """The last lines of its log."""
         return await self.nodes.logs(self.name, lines)
 
-    async def inject(self, fault: Fault) -> Bite:
+    async def inject(self, fault: Fault, for_s: float | None = None) -> Bite:
         """Do something to it on purpose, and see whether it took effect; in force until it is healed, over all its lives.
+
+        Args:
+            fault: what.
+            for_s: whoever runs the devnet heals it after so many seconds, though nobody asks any more; by default it stays.
 
         Raises:
             BadFaultError: the fault is another node's.
             RollnetError: the runtime can't do it, or could not apply it; see ``Runtime.inject``.
         """
         self._require_mine(fault)
-        bite = await self.nodes.inject(fault)
+        bite = await self.nodes.inject(fault, for_s)
         self._note_fault(f"fault.{fault.kind}", fault, bit=bite.bit, evidence=bite.evidence)
         return bite
 

@@ -146,6 +146,7 @@ def _rollup(
             "control_port": "${port:control}",
             "engine_port": "${port:engine}",
             "token": control_token(plan, rollup),
+            "vote_token": vote_token(plan, rollup),
             "sequencer_url": "${url:" + sequenced.node + ":http}",
             **_l1_access(plan),
             "members": [
@@ -153,7 +154,7 @@ def _rollup(
                     "chain_id": member.chain_id,
                     "portal": where.rollups[member.name].portal,
                     "control_url": "${url:" + member.name + ":control}",
-                    "token": control_token(plan, member),
+                    "vote_token": vote_token(plan, member),
                 }
                 for member in sequenced.rollups
             ],
@@ -273,5 +274,14 @@ def _is_ready(body: bytes) -> bool:
 
 def control_token(plan: Plan, rollup: RollupPlan) -> str:
     """Bearer token of a rollup's control listener: keeps strangers and web pages out, and is the same after a restart."""
-    secret = f"{plan.roles[0].private_key}/{plan.name}/{rollup.name}/control"
+    return _token(plan, rollup, "control")
+
+
+def vote_token(plan: Plan, rollup: RollupPlan) -> str:
+    """Bearer token with which the other rollups of the set ask a rollup how a slot went there; it opens nothing else."""
+    return _token(plan, rollup, "vote")
+
+
+def _token(plan: Plan, rollup: RollupPlan, purpose: str) -> str:
+    secret = f"{plan.roles[0].private_key}/{plan.name}/{rollup.name}/{purpose}"
     return hashlib.sha256(secret.encode()).hexdigest()[:32]

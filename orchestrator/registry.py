@@ -23,11 +23,14 @@ from typing import Self
 import orjson
 
 from orchestrator.leftovers import SweepReport
-from orchestrator.rundir import home
+from orchestrator.rundir import LATEST, home
 from orchestrator.runtimes.errors import DevnetGoneError, NameTakenError, PlanError
 from orchestrator.runtimes.orphans import MarkedProcess, ProcessId, end_marked
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
+_SETTLED_S = 60.0
+"""Where no lock tells, what is younger may still be written, seconds."""
+_UNFINISHED = re.compile(r"\.[A-Za-z0-9][A-Za-z0-9_-]*-[0-9a-f]{8}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,6 +191,7 @@ class Registry:
                     report = self._sweep_entry(path, report)
             if only is None:
                 report = report.with_processes(self._is_orphan).with_orphaned_containers(self._home)
+                report = replace(report, unfinished=tuple(self._swept_unfinished()))
         return report
 
     def _swept_or_kept(self, dead: DevnetEntry) -> None:
@@ -212,6 +216,20 @@ class Registry:
                 return report  # the entry stays: it alone tells a later sweep
         path.unlink()
         return replace(report, devnets=(*report.devnets, entry.name))
+
+    def _swept_unfinished(self) -> Iterator[str]:
+        """Files that were being written when their process was killed: entries, of which nobody writes any while we hold the lock, and others."""
+        entries = [path for path in self._folder.iterdir() if _UNFINISHED.fullmatch(path.name)]
+        before = time.time() - _SETTLED_S
+        others = [
+            path
+            for pattern in (".seen-*", f"runs/*/.{LATEST}-*", "runs/*/*/.seen-*")
+            for path in self._home.glob(pattern)
+            if path.lstat().st_mtime < before
+        ]
+        for path in (*entries, *others):
+            path.unlink(missing_ok=True)
+            yield str(path.relative_to(self._home))
 
     def _is_orphan(self, process: MarkedProcess) -> bool:
         return process.home == str(self._home) and process.owner is not None and not process.owner.alive()

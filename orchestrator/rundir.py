@@ -25,6 +25,11 @@ def home() -> Path:
     """Where state lives: ``$ROLLNET_HOME``, else ``$XDG_STATE_HOME/rollnet``, else ``~/.local/state/rollnet``."""
     if chosen := os.environ.get("ROLLNET_HOME"):
         return Path(chosen).expanduser().absolute()
+    return own_state()
+
+
+def own_state() -> Path:
+    """This user's state on this machine, whatever home is chosen for devnets."""
     return _base("XDG_STATE_HOME", ".local/state") / "rollnet"
 
 
@@ -88,6 +93,16 @@ class RunDirectory:
     def report(self) -> Path:
         """The report for humans; ``report.json`` beside it is for programs."""
         return self.path / "report.md"
+
+    @property
+    def traces(self) -> Path:
+        """The report for humans of where time went, in a run whose ``report.md`` is that of a scenario (``chaos.json`` says so)."""
+        return self.path / "traces.md"
+
+    @property
+    def scenario_report(self) -> Path:
+        """What a scenario found, for programs; only such runs have it."""
+        return self.path / "chaos.json"
 
     @property
     def report_json(self) -> Path:

@@ -9,19 +9,12 @@
 Exit codes: 0 done; 1 it failed, or a strategy was aborted; 2 the input is wrong, or a strategy's end is unknown; 130 interrupted.
 """
 
-import sys
-
-from orchestrator.cli.interrupts import importing
-
-INTERRUPTED = 130
-"""Exit code of a command that was ended by Ctrl-C."""
+from orchestrator.cli.kept import keep
 
 
 def main() -> None:
     """Entry point of ``rollnet``: nothing heavy is imported before Ctrl-C is in good hands."""
-    try:
-        with importing():
-            from orchestrator.cli.app import app  # noqa: PLC0415 - see above
-    except KeyboardInterrupt:
-        sys.exit(INTERRUPTED)
+    keep()
+    from orchestrator.cli.app import app  # noqa: PLC0415 - see above
+
     app()

@@ -94,11 +94,21 @@ def down(
         target = name if name is not None else find_devnet(None).name
         taken = run(take_down(Registry(home()), target))
         if as_json:
-            say_json({"name": target, "was_running": taken.was_registered, "left_behind": list(taken.left)})
+            unswept = {"unswept": list(taken.swept.unswept)} if taken.swept.unswept else {}
+            say_json(
+                {
+                    "name": target,
+                    "was_running": taken.was_registered,
+                    "left_behind": list(taken.left),
+                    **unswept,
+                }
+            )
         else:
             out.print(f"{target} is down" if taken.was_registered else f"{target} was not running")
             for left in taken.left:
-                err.print(f"left behind: {left}", style="red")
+                err.print(f"left behind: {left}", style="red", markup=False)
+            for line in taken.swept.unswept:
+                err.print(f"not swept: {line}", markup=False)
         if taken.left:
             raise typer.Exit(1)
 
@@ -107,19 +117,35 @@ def down(
 def gc(as_json: JsonOption = False) -> None:
     """Sweep what crashed devnets left: processes, containers, networks, volumes and registrations. Never touches a living devnet.
 
+    What builds of the image left that were cut short goes too, unless one goes on.
     Example: rollnet gc
     """
     with command(as_json=as_json):
         swept = Registry(home()).sweep()
+        builds = run(_swept_builds())
         if as_json:
-            say_json(asdict(swept))
+            say_json({**asdict(swept), "builds": builds})
             return
-        for line in (*swept.devnets, *swept.unreadable, *swept.processes, *swept.containers):
+        lines = (
+            *swept.devnets,
+            *swept.unreadable,
+            *swept.processes,
+            *swept.containers,
+            *swept.unfinished,
+            *builds,
+        )
+        for line in lines:
             out.print(f"swept {line}", markup=False)
         for line in swept.unswept:
             err.print(f"not swept: {line}", style="red", markup=False)
-        if not swept:
+        if not swept and not builds:
             out.print("nothing to sweep")
+
+
+async def _swept_builds() -> list[str]:
+    from orchestrator.runtimes.docker.image.remains import sweep_builds  # noqa: PLC0415 - the SDK is slow to import
+
+    return await sweep_builds()
 
 
 async def _status_of(name: str) -> dict[str, Any]:

@@ -192,7 +192,9 @@ async def _inject(fault: Fault, seconds: float | None, net: str | None) -> Told:
         slow = asyncio.get_running_loop().call_later(_SLOW_S, _say_where, devnet.directory.log_of("engine"))
         timed = seconds is not None and not isinstance(fault, OutOfMemory)
         try:
-            bite = await handle.inject(fault)
+            bite = await handle.inject(
+                fault, seconds if timed else None
+            )  # its supervisor heals it should we not be there
             if not timed:
                 return Told(fault, bite)
             await asyncio.sleep(seconds or 0.0)

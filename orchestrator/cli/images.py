@@ -34,7 +34,7 @@ def show(as_json: JsonOption = False) -> None:
 
 @app.command()
 def prune(as_json: JsonOption = False) -> None:
-    """Remove images of ours that neither this checkout nor any container uses.
+    """Remove images of ours that neither this checkout nor any container uses, and what builds left that were cut short.
 
     Example: rollnet image prune
     """
@@ -88,10 +88,11 @@ async def _show() -> dict[str, Any]:
 async def _prune() -> list[str]:
     from orchestrator.runtimes.docker.engine import Engine  # noqa: PLC0415 - as above
     from orchestrator.runtimes.docker.image.build import prune_images  # noqa: PLC0415 - as above
+    from orchestrator.runtimes.docker.image.remains import sweep_builds  # noqa: PLC0415 - as above
 
     engine = await Engine.connect()
     try:
-        return await prune_images(engine)
+        return await prune_images(engine) + await sweep_builds()
     finally:
         engine.close()
 

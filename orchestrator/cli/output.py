@@ -1,20 +1,19 @@
 """How commands speak: human text or one JSON document on standard output, progress and errors on standard error."""
 
-import asyncio
 import contextlib
 import sys
-from collections.abc import Callable, Coroutine, Iterator
-from typing import Annotated, Any, TypeVar
+from collections.abc import Callable, Iterator
+from typing import Annotated, Any
 
 import orjson
 import typer
 from rich.console import Console
 from rich.markup import escape
 
+from orchestrator.cli.interrupts import heard
+from orchestrator.cli.interrupts import run as run  # noqa: PLC0414 - commands find it here
 from orchestrator.errors import RollnetError
 from orchestrator.runtimes.errors import SupervisorError
-
-Answer = TypeVar("Answer")
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of text.")]
 NetOption = Annotated[
@@ -57,7 +56,8 @@ def say_json(document: Any) -> None:
 def command(*, as_json: bool) -> Iterator[None]:
     """Turn errors into words and exit codes; nobody ever sees a traceback for a mistake of theirs."""
     try:
-        yield
+        with heard():
+            yield
     except RollnetError as exc:
         fail(exc, as_json=as_json)
     except KeyboardInterrupt:
@@ -76,11 +76,6 @@ def fail(error: RollnetError, *, as_json: bool) -> None:
         err.print(f"  hint: {error.hint}", markup=False)
     code = error.reported_exit_code if isinstance(error, SupervisorError) else error.exit_code
     raise typer.Exit(code)
-
-
-def run(work: Coroutine[Any, Any, Answer]) -> Answer:
-    """Run a command's asynchronous part."""
-    return asyncio.run(work)
 
 
 def progress_lines() -> Callable[[str, Any, float], None]:

@@ -64,6 +64,13 @@ async def started(
             await process.wait()
 
 
+async def begun(process: asyncio.subprocess.Process) -> None:
+    """Wait until a started command runs code of ours: a signal that comes before meets the interpreter's own start."""
+    maps = Path(f"/proc/{process.pid}/maps")
+    while process.returncode is None and orjson.__name__ not in maps.read_text():  # noqa: ASYNC110 - of another process
+        await asyncio.sleep(0.002)
+
+
 async def said(home: Path, root: Path, *arguments: str, within_s: float = COMMAND_S) -> Said:
     """Run one command to its end.
 

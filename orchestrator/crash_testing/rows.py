@@ -96,6 +96,7 @@ REORGANISED = (
 REORGANISED_TOO = ("sequencer.cut.logged", "sequencer.rollup.rewound", "relayer.lost.stored")
 FORCED = ("rollup.derive.executed", "sequencer.forced.logged")
 DISCARDED = ("publisher.discarded",)
+FINAL = ("rollup.settled.told",)
 REPRICED = ("account.resigned",)
 TRAVELLED = ("account.reopened", "sequencer.restore.logged")
 EXPIRED = ("sequencer.expiry.logged", "sequencer.expiry.told")

@@ -23,7 +23,7 @@ CPU_FACTS = Path("/proc/cpuinfo")
 def write_report(run_dir: Path) -> tuple[Report, tuple[Path, Path]]:
     """Build the report of a run and write ``report.md`` and ``report.json`` into its directory.
 
-    Each file is replaced in one step, so a reader sees the old report or the new one. May be called again while the run goes on.
+    In the directory of a scenario's run ``report.md`` is the scenario's, and this one is ``traces.md``. Each file is replaced in one step, so a reader sees the old report or the new one. May be called again while the run goes on.
 
     Raises:
         NoJournalError: the directory holds no journal.
@@ -33,7 +33,7 @@ def write_report(run_dir: Path) -> tuple[Report, tuple[Path, Path]]:
     with _collector_spared():
         report = build_report(traces, read_meta(run_dir))
     run = RunDirectory(run_dir)
-    page, data = run.report, run.report_json
+    page, data = run.traces if run.scenario_report.exists() else run.report, run.report_json
     replace_file(page, render_markdown(report).encode())
     replace_file(
         data, orjson.dumps(report_to_json(report), option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)

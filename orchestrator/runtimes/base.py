@@ -255,13 +255,18 @@ class Runtime(Protocol):
         """All nodes, in the order in which they were prepared."""
         ...
 
-    async def inject(self, fault: Fault) -> Bite:
+    async def inject(self, fault: Fault, for_s: float | None = None) -> Bite:
         """Do something to a node on purpose, and see whether it took effect; finishes also while being cancelled.
 
         It is in force from now on, whether it bit or not: applied again whenever the node or its peer comes back, before that is told
         ready. Injecting what is in force looks at it once more. ``OutOfMemory`` alone is over when it has struck.
 
+        Args:
+            fault: what.
+            for_s: heal it after so many seconds, counted from the answer, though nobody asks any more; by default it stays.
+
         Raises:
+            BadFaultError: that is no time.
             UnsupportedError: the runtime has no such capability.
             FaultInForceError: another one is in force in the same place, such as another rate.
             NodeStateError: the node can't be got at, because it is frozen or, for ``OutOfMemory``, down.

@@ -4,7 +4,8 @@
 
     --runtime, else the topology ──► process | docker
                    └─ auto ──► $ROLLNET_RUNTIME, if set ──► process | docker
-                                    └─ else: a sign of an engine? ─► it answers, and has or builds the image ─► docker
+                                    └─ else: a sign of an engine? ─► it answers, has or builds the image, sees our files or
+                                                │                    opens ports that we reach ─► docker
                                                 └─ no                     └─ no ─► process, and why
 
 Docker's parts are imported only when there is a sign of an engine: the SDK costs a third of the start of a devnet of processes.
@@ -19,7 +20,7 @@ from typing import Literal
 import orjson
 
 from orchestrator.market.scratch import anvil_binary
-from orchestrator.rundir import RunDirectory
+from orchestrator.rundir import RunDirectory, home
 from orchestrator.runtimes.base import ExitListener
 from orchestrator.runtimes.errors import ChoiceError
 from orchestrator.runtimes.managed_runtime import ManagedRuntime
@@ -49,12 +50,13 @@ class Choice:
     """Environment that leads to the Docker engine."""
 
 
-async def choose(asked: str, progress: Callable[[str], None]) -> Choice:
+async def choose(asked: str, progress: Callable[[str], None], state: Path | None = None) -> Choice:
     """Choose, and have an image for Docker.
 
     Args:
         asked: ``process``, ``docker`` or ``auto``.
         progress: told how the image is built, line by line.
+        state: the state home; the user's by default. With ``auto`` it is tried out whether an engine can be used from here.
 
     Raises:
         EngineError: Docker was asked for, and no engine or image is to be had.
@@ -72,7 +74,7 @@ async def choose(asked: str, progress: Callable[[str], None]) -> Choice:
     from orchestrator.runtimes.docker.errors import EngineError  # noqa: PLC0415 - see the module
 
     try:
-        return await _containers("an engine answers", progress)
+        return await _containers("an engine answers", progress, tried_in=state or home())
     except EngineError as exc:
         return _processes(exc.message.partition("\n")[0])
 
@@ -108,26 +110,29 @@ def _sign_of_an_engine() -> bool:
 
 
 def _processes(why: str) -> Choice:
-    def make(run: RunDirectory, home: Path, on_exit: ExitListener) -> ManagedRuntime:
-        return ProcessRuntime(run, home, on_exit=on_exit)
+    def make(run: RunDirectory, state: Path, on_exit: ExitListener) -> ManagedRuntime:
+        return ProcessRuntime(run, state, on_exit=on_exit)
 
     return Choice("process", why, str(anvil_binary()), make)
 
 
-async def _containers(why: str, progress: Callable[[str], None]) -> Choice:
+async def _containers(why: str, progress: Callable[[str], None], tried_in: Path | None = None) -> Choice:
     from orchestrator.runtimes.docker.engine import Engine  # noqa: PLC0415 - see the module
     from orchestrator.runtimes.docker.image.build import ensure_image  # noqa: PLC0415 - as above
     from orchestrator.runtimes.docker.image.contents import ANVIL  # noqa: PLC0415 - as above
     from orchestrator.runtimes.docker.runtime import DockerRuntime  # noqa: PLC0415 - as above
+    from orchestrator.runtimes.docker.site import require_fit  # noqa: PLC0415 - as above
 
     engine = await Engine.connect()
     try:
         image = await ensure_image(engine, progress)
+        if tried_in is not None:
+            await require_fit(engine, image.name, tried_in)
     finally:
         engine.close()
 
-    def make(run: RunDirectory, home: Path, on_exit: ExitListener) -> ManagedRuntime:
-        return DockerRuntime(run, home, image.name, on_exit=on_exit)
+    def make(run: RunDirectory, state: Path, on_exit: ExitListener) -> ManagedRuntime:
+        return DockerRuntime(run, state, image.name, on_exit=on_exit)
 
     return Choice(
         "docker", f"{why}: {engine.described}, image {image.name}", ANVIL, make, dict(engine.variables)

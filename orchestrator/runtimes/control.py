@@ -6,7 +6,7 @@
     GET  /nodes/NAME/logs?lines=N
     POST /nodes/NAME/OPERATION   start | stop | kill | pause | resume | restart; answered when it is done
     GET  /faults                 {"possible": [kind, …], "in_force": [fault, …]}
-    POST /faults                 a fault, {"kind": …, "node": …, …}; answered with its Bite
+    POST /faults                 a fault, {"kind": …, "node": …, …}, and "for_s" if it is to end by itself; answered with its Bite
     POST /faults/heal            the same; answered with its Healing
     POST /down                   answered when everything is gone
 
@@ -56,6 +56,8 @@ _NEEDS: dict[str, tuple[Capability, ...]] = {
     "resume": (Capability.PAUSE,),
     "restart": (Capability.RESTART,),
 }
+FOR_S = "for_s"
+"""Field of a fault's document: after how many seconds it is to end."""
 OPERATIONS = tuple(_NEEDS)
 """What can be done to a node."""
 
@@ -159,10 +161,12 @@ class ControlServer:
         )
 
     async def _inject(self, request: web.Request) -> web.Response:
-        return _success(await self._runtime.inject(await _fault_in(request)))
+        fault, for_s = await _fault_in(request)
+        return _success(await self._runtime.inject(fault, for_s))
 
     async def _heal(self, request: web.Request) -> web.Response:
-        return _success(await self._runtime.heal(await _fault_in(request)))
+        fault, _ = await _fault_in(request)
+        return _success(await self._runtime.heal(fault))
 
     async def _down(self, request: web.Request) -> web.Response:
         del request
@@ -225,9 +229,10 @@ class ControlClient:
             tuple(answer["possible"]), tuple(fault_from_dict(fault) for fault in answer["in_force"])
         )
 
-    async def inject(self, fault: Fault) -> Bite:
+    async def inject(self, fault: Fault, for_s: float | None = None) -> Bite:
         """Apply a fault; see ``Runtime.inject``."""
-        return Bite(**await self._call("POST", "/faults", fault_to_dict(fault)))
+        timed = {} if for_s is None else {FOR_S: for_s}
+        return Bite(**await self._call("POST", "/faults", fault_to_dict(fault) | timed))
 
     async def heal(self, fault: Fault) -> Healing:
         """Undo a fault; see ``Runtime.heal``."""
@@ -264,13 +269,18 @@ class ControlClient:
         raise RefusedError(failure["kind"], f"devnet {self._name!r}: {failure['message']}", failure["hint"])
 
 
-async def _fault_in(request: web.Request) -> Fault:
+async def _fault_in(request: web.Request) -> tuple[Fault, float | None]:
+    """A fault, and after how many seconds it is to end."""
     try:
-        return fault_from_dict(orjson.loads(await request.read()))
+        document = orjson.loads(await request.read())
     except orjson.JSONDecodeError as exc:
         raise BadFaultError(
             "the body is no JSON", 'give a fault, such as {"kind": "unplug", "node": "alpha"}'
         ) from exc
+    for_s = document.pop(FOR_S, None) if isinstance(document, dict) else None
+    if for_s is not None and not isinstance(for_s, int | float):
+        raise BadFaultError(f"{FOR_S} is {for_s!r}", "give seconds")
+    return fault_from_dict(document), for_s
 
 
 def _success(result: Any) -> web.Response:

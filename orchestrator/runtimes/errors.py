@@ -6,6 +6,7 @@
     └── DevnetError
         ├── UnsupportedError        use another runtime, or leave the fault out
         ├── ChoiceError             mend $ROLLNET_RUNTIME
+        ├── HostRefusedError        this host said no: a disk, a folder, a limit; the message says which
         ├── UnknownNodeError        mend the name
         ├── PlanError               mend the specs: placeholders, dependencies, ports
         ├── BadFaultError           mend the fault: its kind, or its numbers
@@ -24,7 +25,9 @@
 """
 
 import difflib
+import errno
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 
 from orchestrator.errors import RollnetError
 
@@ -41,6 +44,30 @@ class ChoiceError(DevnetError):
     """The environment asks for a runtime that there is not."""
 
     exit_code = 2
+
+
+class HostRefusedError(DevnetError):
+    """This host refused what every devnet needs, such as a file or a process.
+
+    Args:
+        what: was to be done.
+        refusal: in the system's words.
+        state: where files were to go.
+    """
+
+    def __init__(self, what: str, refusal: OSError, state: Path) -> None:
+        named = f": {refusal.filename}" if refusal.filename else ""
+        place = f"{state}, or choose another place: ROLLNET_HOME=…"
+        hints = {
+            errno.ENOSPC: f"make room in {place}",
+            errno.EDQUOT: f"make room in {place}",
+            errno.EMFILE: "let this process open more files: ulimit -n 4096",
+            errno.ENFILE: "this machine has too many files open",
+            errno.EAGAIN: "this user has too many processes: ulimit -u",
+            errno.ENOMEM: "this machine has too little memory left",
+        }
+        hint = hints.get(refusal.errno or 0, f"see whether you may write {place}")
+        super().__init__(f"can't {what}: {refusal.strerror or refusal}{named}", hint)
 
 
 class UnknownNodeError(DevnetError):

@@ -12,6 +12,7 @@ polite stop that is still in its grace.
 """
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Awaitable, Callable
 from signal import SIGKILL, SIGTERM
@@ -19,6 +20,7 @@ from signal import SIGKILL, SIGTERM
 from orchestrator.rundir import RunDirectory
 from orchestrator.runtimes.base import ALIVE, ExitListener, NodeSpec, NodeState, NodeStatus
 from orchestrator.runtimes.errors import (
+    DevnetError,
     NodeExitedError,
     NodeNotReadyError,
     NodeStartError,
@@ -69,6 +71,7 @@ class ManagedNode:
         self._boot = 0
         self._since = time.time()
         self._retired = False
+        self._returning: asyncio.Task[None] | None = None
 
     @property
     def state(self) -> NodeState:
@@ -135,15 +138,21 @@ class ManagedNode:
             life = await self._launch()
         await self._until_ready(life)
 
+    def came_back_by_itself(self) -> None:
+        """Told when somebody else has brought it back: it runs, so it is one of its lives, as any other."""
+        if not self._retired:
+            self._returning = asyncio.create_task(self._take_over(), name=f"return-{self.spec.name}")
+
     def retire(self) -> None:
         """Refuse every further start: the devnet is being taken down."""
         self._retired = True
 
     async def close(self) -> None:
         """Close the log; the node must be down."""
-        if self._watch is not None:
-            self._watch.cancel()
-            await asyncio.wait({self._watch})
+        for task in (self._watch, self._returning):
+            if task is not None:
+                task.cancel()
+                await asyncio.wait({task})
         self._log.close()
 
     def endpoint(self, port: str) -> str:
@@ -178,13 +187,14 @@ class ManagedNode:
             confirmed=self._confirmed,
         )
 
-    async def _launch(self) -> NodeLife:
+    async def _launch(self, how: str = "") -> NodeLife:
         if self._life is not None:
             await self._life.gone()  # what is left of the life before may still hold a port
         # From here to the first wait for the new life, nothing awaits: a cancelled caller leaves no life, or one that is known.
         if self._retired:
             raise NodeStateError(f"{self.spec.name} can't be started: the devnet is being taken down")
-        self._log.write(f"--- rollnet: {self.spec.name}, boot {self._boot + 1} ---\n".encode())
+        told = f"boot {self._boot + 1}{', ' if how else ''}{how}"
+        self._log.write(f"--- rollnet: {self.spec.name}, {told} ---\n".encode())
         self._life = life = self._place.begin(self._log, self._ended)
         self._boot, self._ready = self._boot + 1, False
         self._renewed.clear()
@@ -204,6 +214,12 @@ class ManagedNode:
         finally:
             self._renewed.set()
         return life
+
+    async def _take_over(self) -> None:
+        async with self._lock:
+            if self.state not in ALIVE and not self._retired:
+                with contextlib.suppress(DevnetError):  # gone again; its state tells
+                    await self._launch("somebody else has started it")
 
     async def _stop(self) -> None:
         life = self._life

@@ -13,6 +13,7 @@ from orchestrator.runtimes.errors import NodeStateError, NodeStuckError, PlanErr
 from orchestrator.runtimes.faults import Bite, Fault, Healing, peer_of
 from orchestrator.runtimes.injection import FaultMeans, InjectedFaults
 from orchestrator.runtimes.managed_node import ManagedNode
+from orchestrator.runtimes.timed_healing import TimedHealing, require_time
 
 
 class ManagedRuntime(ABC):
@@ -29,6 +30,7 @@ class ManagedRuntime(ABC):
         self.gave_back = False
         """Whether it is closed and has left nothing, so that its devnet may be forgotten."""
         self._faults = InjectedFaults(self._means)
+        self._clocks = TimedHealing(self._faults.heal, lambda fault: fault in self._faults.in_force)
 
     @property
     @abstractmethod
@@ -75,14 +77,21 @@ class ManagedRuntime(ABC):
         """See ``Runtime``."""
         return tuple(node.status() for node in self._nodes.values())
 
-    async def inject(self, fault: Fault) -> Bite:
+    async def inject(self, fault: Fault, for_s: float | None = None) -> Bite:
         """See ``Runtime``."""
         self._require_possible(fault)
-        return await self._faults.inject(fault)
+        if for_s is not None:
+            require_time(for_s)
+        self._clocks.forget(fault)
+        bite = await self._faults.inject(fault)
+        if for_s is not None:
+            self._clocks.begin(fault, for_s)
+        return bite
 
     async def heal(self, fault: Fault) -> Healing:
         """See ``Runtime``."""
         self._require_possible(fault)
+        self._clocks.forget(fault)
         return await self._faults.heal(fault)
 
     def faults(self) -> tuple[Fault, ...]:
@@ -152,6 +161,7 @@ class ManagedRuntime(ABC):
                 for wave in reversed(waves):
                     await _each(self.stop, wave)
         stuck = await _each(self.kill, self._nodes)
+        await self._clocks.close()
         await self._faults.settled()
         try:
             await self._give_back()

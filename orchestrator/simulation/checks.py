@@ -33,7 +33,7 @@ CHECKERS: Mapping[str, str] = {
     "log": "the durable log never contradicts itself: slots follow, nothing ends twice or without having been admitted",
     "whole": "all legs of a bundle are decided, and take effect, or none; an item that ended otherwise has no effect",
     "once": "no transaction is twice on a rollup",
-    "judged": "decisions are those of judging bundles one by one in the order of admission",
+    "judged": "decisions are those of judging bundles one by one in the order of admission, each after those whose nonces it follows",
     "derived": "up to its safe head a rollup is what a naive reading of L1 from its genesis gives, state and blocks",
     "published": "every superbatch of the sequencer that L1 holds counts, once, as long as L1 does not change its mind",
     "drained": "when everything is healed everything acknowledged ends, is published and becomes safe",

@@ -13,6 +13,9 @@ from typing import Any, BinaryIO, cast
 from bridge.wire.disk import Disk
 from orchestrator.simulation.loop import SimulatedLoop
 
+SHORT_EVERY = 5
+"""Every so many-th write is short."""
+
 
 @dataclass(slots=True)
 class File:
@@ -38,6 +41,7 @@ class SimulatedDisk(Disk):
         self.full = False
         """Writes are refused."""
         self._open: dict[int, File] = {}
+        self._writes = 0
         self._next = 1_000_000
         """Far above real descriptors: one that leaks into a real call fails there."""
 
@@ -67,15 +71,17 @@ class SimulatedDisk(Disk):
         file.owner = descriptor
 
     def write(self, descriptor: int, data: bytes | memoryview) -> int:
-        """See :class:`Disk`; the machine may die before, in the middle and after."""
+        """See :class:`Disk`; the machine may die before, in the middle and after. Some writes take half of what they are given."""
         file = self._file(descriptor)
         self._loop.boundary()
         if self.full:
             raise OSError(28, "No space left on device")
+        self._writes += 1
+        taken = data if self._writes % SHORT_EVERY or len(data) < 2 else data[: len(data) // 2]
         file.last = len(file.content)
-        file.content += data
+        file.content += taken
         self._loop.boundary()
-        return len(data)
+        return len(taken)
 
     def sync(self, descriptor: int) -> None:
         """See :class:`Disk`."""

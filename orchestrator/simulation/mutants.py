@@ -13,6 +13,7 @@ from unittest.mock import patch
 
 from bridge.wire import derivation as derivation_module
 from bridge.wire.atomic import Verdict, judge
+from bridge.wire.disk import Disk
 from bridge.wire.keccak import to_hex
 from bridge.wire.slot import Slot
 from bridge.wire.superbatch import encode_superbatch, superbatch_hash
@@ -80,6 +81,10 @@ def _wake_too_many() -> contextlib.AbstractContextManager[Any]:
                         done.set_result(None)
 
     return patch.object(WriteAheadLog, "run", run)
+
+
+def _believe_short_writes() -> contextlib.AbstractContextManager[Any]:
+    return patch.object(Disk, "append", Disk.write)
 
 
 def _keep_torn_tail() -> contextlib.AbstractContextManager[Any]:
@@ -277,6 +282,12 @@ MUTANTS: tuple[Mutant, ...] = (
         "commit-before-decided", "rollups are told after the record", ("decided",), _commit_before_decided
     ),
     Mutant("wake-too-many", "a sync wakes those that it covers", ("acknowledged", "decided"), _wake_too_many),
+    Mutant(
+        "believe-short-writes",
+        "what a write did not take is written by the next",
+        ("acknowledged", "decided", "alive", "drained"),
+        _believe_short_writes,
+    ),
     Mutant(
         "keep-torn-tail",
         "a torn end is cut off before anything follows",

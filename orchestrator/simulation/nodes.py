@@ -17,7 +17,7 @@ from orchestrator.simulation.journal import SilentJournal
 from orchestrator.simulation.layer1 import Follower, Layer1
 from orchestrator.simulation.network import Network, Remote
 from rollup_node.chain import Chain
-from rollup_node.derivation.joint import Joint, RemotePeer
+from rollup_node.derivation.joint import VOTE, Joint, RemotePeer
 from rollup_node.derivation.live import LiveDerivation
 from rollup_node.errors import EngineFailed
 from rollup_node.following import Following
@@ -116,7 +116,7 @@ async def run_rollup(
     """A rollup node until it is killed: as ``rollup_node.node``, life after life of its engine.
 
     Raises:
-        Diverged: a decided block executes differently here.
+        Diverged: a block that was committed here executes differently now.
     """
     journal = SilentJournal(rollup_name(chain_id), boot)
     store = Store(disk.folder(), disk)
@@ -133,7 +133,7 @@ async def run_rollup(
         l1 = Remote(network, L1)
         follower = Follower(layer1, l1, POLL_S)
         deriving = LiveDerivation(chain, chain_id, derivation, joint, follower, following.wake)
-        network.listen(rollup_name(chain_id), control.handle)
+        network.listen(rollup_name(chain_id), _with_votes(control))
         tasks = [
             asyncio.create_task(following.run()),
             asyncio.create_task(deriving.run(l1)),
@@ -150,6 +150,15 @@ async def run_rollup(
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def _with_votes(control: ControlRpc) -> Handler:
+    """One address for the sequencer and the other rollups: nobody looks at tokens here."""
+
+    async def handle(method: str, params: list[Any]) -> Any:
+        return await (control.handle_vote if method == VOTE else control.handle)(method, params)
+
+    return handle
 
 
 async def _raise(control: ControlRpc) -> None:

@@ -19,11 +19,13 @@ from bridge.wire.stages import MESSAGE_STAGES, Stage
 from orchestrator.tracing.trace import Kind, Trace
 
 LEG_STAGES: frozenset[str] = frozenset(
-    {Stage.LEG_STAGED, Stage.LEG_EXECUTED, Stage.LEG_REVERTED, *MESSAGE_STAGES}
+    {Stage.LEG_STAGED, Stage.LEG_EXECUTED, Stage.LEG_REVERTED, Stage.SETTLED, *MESSAGE_STAGES}
 )
 """Stages that each leg reaches on its own; over the bridge its vote's stages too."""
 IMPLIED: Mapping[tuple[Kind, str], Stage] = {
     (Kind.MESSAGE, Stage.MESSAGE_SENT): Stage.MESSAGE_SUBMITTED,
+    (Kind.BUNDLE, Stage.SETTLED): Stage.PUBLISHED,
+    (Kind.TRANSACTION, Stage.SETTLED): Stage.PUBLISHED,
     (Kind.BRIDGED, Stage.ADMITTED): Stage.SUBMITTED,
     (Kind.BRIDGED, Stage.MESSAGE_SENT): Stage.LEG_STAGED,
 }

@@ -106,7 +106,7 @@ def stages_awaited(kind: Kind, first: Mapping[StageLeg, Event], verdict: Verdict
     """The stages that the message was on its way to when the journals ended.
 
     They count as unfinished samples of those stages; without them a stage that hangs would look fast.
-    ``bundle.settled`` is never awaited here: nobody journals it yet.
+    ``bundle.settled`` is never awaited here: it takes a challenge period, which few runs last for all of their bundles.
     """
     if kind is Kind.MESSAGE:
         return _awaited_of_message(first, verdict)
@@ -153,10 +153,12 @@ def _half_done(kind: Kind, first: Mapping[StageLeg, Event], verdict: Verdict) ->
     """Stages of legs that only some legs reached: they have no time yet, or never will."""
     if kind is Kind.MESSAGE:
         return set()
+    settled = sum(met == Stage.SETTLED for met, _ in first)
+    waiting = {str(Stage.SETTLED)} if settled < verdict.legs else set()
     if verdict.outcome is Outcome.PARTIAL:
-        return {Stage.LEG_EXECUTED, Stage.LEG_REVERTED}
+        return {Stage.LEG_EXECUTED, Stage.LEG_REVERTED} | waiting
     if verdict.outcome is not Outcome.UNKNOWN:
-        return set()
+        return waiting
     short = {stage for stage in LEG_STAGES if sum(met == stage for met, _ in first) < verdict.legs}
     return {Stage.LEG_EXECUTED, Stage.LEG_REVERTED} | short
 

@@ -2,6 +2,8 @@
 
 import os
 import shutil
+import subprocess
+import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
@@ -17,6 +19,8 @@ from orchestrator.runtimes.orphans import marked_processes
 from orchestrator.runtimes.process import ProcessRuntime
 
 FAKE_NODE = Path(__file__).with_name("fake_node_program.py")
+ENGINE_S = 30.0
+"""Longest time for an engine's start, and for its end, seconds."""
 PROGRAM = f"${{run}}/{FAKE_NODE.name}"
 
 
@@ -76,6 +80,45 @@ async def runtime(request: pytest.FixtureRequest, run: RunDirectory, home: Path)
         await made.close()
         assert [] == left_behind(run.run_id, ports)
         assert not on_docker or footprint(home) == NOTHING
+
+
+@pytest.fixture
+def own_engine(
+    tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Callable[..., None]]:
+    """Starts an engine of this test alone, which the environment then leads to, given options of ``dockerd`` and the size of its disk, if it
+    is to have one.
+    """  # noqa: D205 - what it is given belongs to the sentence
+    if os.geteuid() != 0 or shutil.which("dockerd") is None:
+        pytest.skip("starting an engine needs root and dockerd: sudo apt-get install docker.io")
+    folder = tmp_path_factory.mktemp("dockerd")
+    socket, data = folder / "docker.sock", folder / "data"
+    data.mkdir()
+    started: list[subprocess.Popen[bytes]] = []
+
+    def start(*options: str, disk: str = "") -> None:
+        command = ["dockerd", "--host", f"unix://{socket}", "--data-root", str(data)]
+        command += ["--exec-root", str(folder / "exec"), "--pidfile", str(folder / "pid")]
+        command += ["--bridge", "none", "--iptables=false", *options]
+        room = f'mount -t tmpfs -o size={disk} none "{data}" && ' if disk else ""
+        with (folder / "log").open("wb") as log:
+            # A network of its own: where no bridge is wanted, an engine removes the one that this machine's engine may have made.
+            wrapped = ["unshare", "--net", "--mount", "sh", "-c", f'{room}exec "$@"', "sh", *command]
+            engine = subprocess.Popen(wrapped, stdout=log, stderr=log)
+        started.append(engine)
+        monkeypatch.setenv("DOCKER_HOST", f"unix://{socket}")
+        deadline = time.monotonic() + ENGINE_S
+        while subprocess.run(["docker", "version"], check=False, capture_output=True).returncode != 0:
+            assert engine.poll() is None, (folder / "log").read_text()
+            assert time.monotonic() < deadline, (folder / "log").read_text()
+            time.sleep(0.1)
+
+    try:
+        yield start
+    finally:
+        for engine in started:
+            engine.terminate()
+            engine.wait(ENGINE_S)
 
 
 @pytest.fixture

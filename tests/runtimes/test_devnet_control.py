@@ -10,6 +10,7 @@ from orchestrator.runtimes.base import Capability, NodeSpec, NodeState, Runtime
 from orchestrator.runtimes.control import OPERATIONS, ControlClient, ControlServer
 from orchestrator.runtimes.errors import DevnetGoneError, RefusedError
 from orchestrator.runtimes.faults import KINDS, Blackhole, DiskFull
+from orchestrator.waiting import eventually
 
 pytestmark = pytest.mark.process
 
@@ -173,3 +174,23 @@ async def test_faults_travel_whole(runtime: Runtime, client: ControlClient, serv
         with pytest.raises(RefusedError, match="can't do: blackhole") as caught:
             await client.inject(Blackhole("alpha", "beta"))
         assert "UnsupportedError" == caught.value.kind
+
+
+async def test_a_fault_for_a_while_ends_without_its_asker(runtime: Runtime, client: ControlClient) -> None:
+    """Nobody comes back to undo it: the devnet itself does, when the time is over."""
+    fault = DiskFull("alpha", 10**6)
+    await client.inject(fault, 0.3)
+    assert (fault,) == runtime.faults()
+
+    async def over() -> bool:
+        return not runtime.faults()
+
+    await eventually(over, 10.0, "its end", every_s=0.01)
+
+
+@pytest.mark.parametrize("for_s", [0, -1.0, 1e12, "5", [1]])
+async def test_no_time_is_refused(runtime: Runtime, client: ControlClient, for_s: object) -> None:
+    """What is no time is an error, and nothing is done."""
+    with pytest.raises(RefusedError) as caught:
+        await client.inject(DiskFull("alpha"), for_s)  # type: ignore[arg-type]
+    assert ("BadFaultError", ()) == (caught.value.kind, runtime.faults())

@@ -239,6 +239,32 @@ def test_sweep_removes_what_it_can_not_read(home: Path) -> None:
     assert 2 == len(registry.entries())
 
 
+def test_sweep_removes_what_was_being_written(home: Path) -> None:
+    """Half-made files of killed processes go; not what may still be written, nor what has another name."""
+    registry = Registry(home)
+    registry.claim(entry_of("alpha"))
+    runs = home / "runs" / "pair"
+    runs.mkdir(parents=True)
+    half = [home / "devnets" / ".alpha-0a1b2c3d", runs / ".latest-0a1b2c3d", home / ".seen-ab"]
+    kept = [
+        home / "devnets" / ".lock",
+        home / "devnets" / ".hidden",
+        runs / ".latest-ffffffff",
+        home / ".seen-cd",
+    ]
+    half[0].write_text("{")
+    half[1].symlink_to("nowhere")
+    kept[2].symlink_to("nowhere")
+    for path in (half[2], kept[1], kept[3]):
+        path.touch()
+    for path in half[1:]:
+        os.utime(path, (1, 1), follow_symlinks=False)
+    assert {str(path.relative_to(home)) for path in half} == set(registry.sweep().unfinished)
+    assert [False] * 3 == [path.is_symlink() or path.exists() for path in half]
+    assert [True] * 4 == [path.is_symlink() or path.exists() for path in kept]
+    assert not registry.sweep()
+
+
 def test_sweeping_one_name_leaves_the_others(home: Path) -> None:
     """A sweep of one name looks at nothing else."""
     registry, dead = Registry(home), dead_process()

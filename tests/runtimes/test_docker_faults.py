@@ -281,6 +281,18 @@ async def test_unplugged_over_a_restart(net: Net) -> None:
     )
 
 
+async def test_who_is_off_the_network_is_no_witness(net: Net) -> None:
+    """The last one on the fabric has nobody who could miss it: that did not bite. Who is put back first has the engine's word alone."""
+    for node in ("alpha", "beta"):
+        await net.inject(Unplug(node))
+    bite = await net.runtime.inject(Unplug("gamma"))
+    assert (False, True) == (bite.bit, "no other node is on it" in bite.evidence), bite
+    healing = await net.runtime.heal(Unplug("alpha"))
+    assert (True, True) == (healing.healed, "the engine shows it on the fabric" in healing.evidence), healing
+    healing = await net.runtime.heal(Unplug("gamma"))
+    assert (True, "alpha looks for gamma: connected") == (healing.healed, healing.evidence)
+
+
 async def test_several_at_once(net: Net) -> None:
     """Faults of one node add up, healing one leaves the others, and two of one place are refused; the same one twice is one."""
     quick = await net.inside("alpha", SEND, "gamma", 60_000)

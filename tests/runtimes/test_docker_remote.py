@@ -17,6 +17,7 @@ from orchestrator.devnet import Devnet
 from orchestrator.registry import Control, DevnetEntry, Registry
 from orchestrator.rundir import RunDirectory
 from orchestrator.runtimes.base import Capability, NodeSpec
+from orchestrator.runtimes.choice import VARIABLE, choose
 from orchestrator.runtimes.docker.address import Address
 from orchestrator.runtimes.docker.errors import EngineUnfitError
 from orchestrator.runtimes.docker.gate import FIRST_PORT, LAST_PORT, PUBLISH_VARIABLE
@@ -183,15 +184,21 @@ def test_a_context_leads_there(remote: RemoteEngine, tmp_path: Path, monkeypatch
     assert {"DOCKER_HOST", "DOCKER_TLS_VERIFY", "DOCKER_CERT_PATH"} == found.variables.keys()
 
 
-async def test_ports_out_of_reach(there: RemoteEngine, rollnet: Rollnet, module_home: Path) -> None:
-    """Where a firewall is between us, ``up`` says what it tried and what to do, and leaves nothing."""
+async def test_ports_out_of_reach(
+    there: RemoteEngine, rollnet: Rollnet, module_home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where a firewall is between us, ``up`` says what it tried and what to do, and leaves nothing; ``auto`` does without that engine."""
+    monkeypatch.delenv(VARIABLE)
     ports = f"{FIRST_PORT}:{LAST_PORT}"
     rule = ["PREROUTING", "--table", "mangle", "--protocol", "tcp", "--dport", ports, "--jump", "DROP"]
     there.inside("iptables", "--append", *rule)
     try:
         up = await rollnet("up", "topologies/solo.yaml", "--runtime", "docker")
+        without = await choose("auto", print, module_home)
     finally:
         there.inside("iptables", "--delete", *rule)
+    assert ("process", True) == (without.kind, "can't be reached from here" in without.why)
+    assert "docker" == (await choose("auto", print, module_home)).kind
     assert 1 == up.code
     told = " ".join(up.err.split())
     assert f"http://{there.address}:" in told

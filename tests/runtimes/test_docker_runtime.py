@@ -20,9 +20,10 @@ from orchestrator.registry import Registry
 from orchestrator.rundir import RunDirectory
 from orchestrator.runtimes.base import NodeSpec, NodeState
 from orchestrator.runtimes.docker import labels
+from orchestrator.runtimes.docker.engine import Engine
 from orchestrator.runtimes.docker.errors import NameConflictError
 from orchestrator.runtimes.docker.runtime import DockerRuntime
-from orchestrator.runtimes.docker.testing import NOTHING, footprint
+from orchestrator.runtimes.docker.testing import NOTHING, footprint, guards_of
 from orchestrator.runtimes.startup import bring_up
 
 pytestmark = pytest.mark.docker
@@ -233,6 +234,78 @@ async def test_a_strangers_name_is_refused_and_left_alone(
         api.remove_container(stranger, force=True)
 
 
+@pytest.mark.parametrize("network", ["control", "fabric"])
+async def test_a_strangers_network_is_refused_and_left_alone(
+    run: RunDirectory, home: Path, image: str, fake: Fake, api: Any, network: str
+) -> None:
+    """A network of somebody else with a name that we need: an error names it and says what to do, what we made is gone, it is untouched."""
+    name = f"{labels.prefix(run)}-{network}"
+    stranger = api.create_network(name, "bridge", labels={"whose": "somebody's"})["Id"]
+    before = api.inspect_network(stranger)
+    try:
+        with pytest.raises(NameConflictError, match=name) as caught:
+            async with DockerRuntime(run, home, image) as runtime:
+                await runtime.prepare([fake("alpha")])
+        assert "remove or rename it" in caught.value.hint
+        assert footprint(home) == NOTHING
+        assert before == api.inspect_network(stranger)
+    finally:
+        api.remove_network(stranger)
+
+
+async def test_a_strangers_volume_is_refused_and_left_alone(run: RunDirectory, home: Path, api: Any) -> None:
+    """A volume of somebody else with a name that we need, also one of another run: refused with what to do, untouched."""
+    name, marks = f"{labels.prefix(run)}-journal", labels.of_work(home, "test")
+    before = api.create_volume(name, labels={**marks, labels.RUN: "another"})
+    engine = await Engine.connect()
+    try:
+        with pytest.raises(NameConflictError, match=name) as caught:
+            await engine.create_volume(name, marks)
+        assert "remove it" in caught.value.hint
+        assert [] == await engine.remove_run(marks[labels.RUN])
+        assert before == api.inspect_volume(name)
+    finally:
+        engine.close()
+        api.remove_volume(name)
+
+
+async def test_networks_have_no_other_way_out(
+    containers: DockerRuntime, fake: Fake, api: Any, run: RunDirectory
+) -> None:
+    """Neither network has IPv6, which no rule of ours looks at, and only the control network leads to this host."""
+    await up(containers, fake("alpha"))
+    found = {name: api.inspect_network(f"{labels.prefix(run)}-{name}") for name in ("control", "fabric")}
+    assert {"control": (False, False), "fabric": (False, True)} == {
+        name: (network["EnableIPv6"], network["Internal"]) for name, network in found.items()
+    }
+
+
+async def test_a_private_umask_keeps_no_node_out(
+    home: Path, image: str, fake: Fake, run: RunDirectory
+) -> None:
+    """Where this user lets nobody read new files, nodes, which are others, read what is theirs all the same."""
+    before = os.umask(0o077)
+    try:
+        own = RunDirectory.create(home, "private", seed=0)
+        (own.path / "genesis").mkdir()
+        for name in (
+            own.path / run.path.joinpath("fake_node_program.py").name,
+            own.path / "genesis" / "l1.json",
+        ):
+            name.write_bytes((run.path / "fake_node_program.py").read_bytes())
+        async with DockerRuntime(own, home, image) as runtime:
+            await up(runtime, fake("alpha"))
+            found = docker.APIClient()
+            code, said = run_in(
+                found, str(runtime.status()[0].container), "cat", "/rollnet/run/genesis/l1.json"
+            )
+            found.close()
+            assert (0, True) == (code, len(said) > 0), said
+        assert (own.journals / "alpha.up").exists()
+    finally:
+        os.umask(before)
+
+
 def test_nothing_outlives_a_killed_parent(crasher: Crasher, home: Path) -> None:
     """After SIGKILL of the supervising process its guard removes the containers and networks, stubborn ones too."""
     process = crasher("alpha,beta:stubborn")
@@ -244,14 +317,29 @@ def test_nothing_outlives_a_killed_parent(crasher: Crasher, home: Path) -> None:
 
 @pytest.mark.parametrize("seed", range(3))
 def test_nothing_outlives_a_parent_that_is_killed_while_it_prepares(
-    crasher: Crasher, home: Path, seed: int
+    crasher: Crasher, home: Path, run: RunDirectory, seed: int
 ) -> None:
     """Killed at a random moment of its start, it leaves nothing, even what the engine was still making."""
     process = crasher("alpha,beta,gamma", until="preparing")
     time.sleep(random.Random(seed).uniform(0, 1.5))
     process.kill()
     process.wait()
-    time.sleep(2.5)  # the guard's two looks; before them there may be nothing yet
+    while guards_of([run.run_id]):  # before its last look there may be nothing yet
+        time.sleep(0.02)
+    assert gone(home)
+
+
+@pytest.mark.parametrize("left", [2, 1, 0])
+def test_nothing_outlives_a_parent_that_is_killed_while_it_removes(
+    crasher: Crasher, home: Path, left: int
+) -> None:
+    """Killed on its way down, when some containers are removed already, or all of them and only networks are left, it leaves nothing."""
+    process = crasher("alpha,beta,gamma")
+    process.send_signal(signal.SIGINT)
+    while len(footprint(home)["containers"]) > left:
+        assert process.poll() is None
+    process.kill()
+    process.wait()
     assert gone(home)
 
 

@@ -10,9 +10,11 @@ from pathlib import Path
 
 import pytest
 
+from orchestrator.cli.testing import begun, started
 from orchestrator.leftovers import left_behind
 from orchestrator.registry import Registry
 from orchestrator.rundir import RunDirectory
+from orchestrator.runtimes.orphans import marked_processes
 
 FOLDER = Path(__file__).parent
 NODES = ("alpha:child", "beta:stubborn", "gamma:stray")
@@ -67,6 +69,28 @@ async def test_on_the_way_down(home: Path, run: RunDirectory) -> None:
         process.send_signal(signal.SIGTERM)
         await asyncio.sleep(0.4)  # as above
     await until(lambda: not left_behind(run.run_id))
+
+
+async def test_ctrl_c_on_the_way_up(tmp_path: Path, repository: Path) -> None:
+    """Ctrl-C of a real `up`, from its first imports to its last node: each of several is heard, says so, and leaves nothing."""
+
+    async def one(number: int) -> None:
+        home, arguments = (
+            tmp_path / str(number),
+            ("up", "topologies/solo.yaml", "--runtime", "process", "--json"),
+        )
+        async with started(home, repository, *arguments) as process:
+            await begun(process)
+            await asyncio.sleep(number * 0.3)  # as above
+            process.send_signal(signal.SIGINT)
+            async with asyncio.timeout(GONE_S):
+                _, err = await process.communicate()
+        assert (130, False, True) == (process.returncode, b"Traceback" in err, b"interrupted" in err), err
+        assert [] == [found for found in marked_processes() if found.home == str(home)]
+
+    async with asyncio.TaskGroup() as group:
+        for number in range(3):
+            group.create_task(one(number))
 
 
 @pytest.mark.docker

@@ -11,14 +11,14 @@ from pathlib import Path
 import pytest
 
 from orchestrator.chains import ChainHandle
-from orchestrator.cli.testing import Rollnet, started
+from orchestrator.cli.testing import Rollnet, begun, started
 from orchestrator.devnet import Devnet
 from orchestrator.registry import Registry
 from orchestrator.rundir import RunDirectory, cache
 from orchestrator.runner import main_job
 from orchestrator.runtimes.choice import VARIABLE, choose
 from orchestrator.runtimes.docker.image.build import BASE_VARIABLE
-from orchestrator.runtimes.docker.testing import NOTHING, footprint
+from orchestrator.runtimes.docker.testing import NOTHING, footprint, guards_of
 from orchestrator.strategies import presets
 from orchestrator.verification import stored_sources, verify
 
@@ -168,7 +168,7 @@ async def test_gc_after_supervisor_and_guard_were_killed(rollnet: Rollnet, modul
     assert 0 == (await rollnet("up", "topologies/solo.yaml", "--runtime", "docker", "--detach")).code
     entry = Registry(module_home).find("solo")
     assert entry is not None
-    for guard in guards_of(entry.run_id):
+    for guard in guards_of([entry.run_id]):
         os.kill(guard, signal.SIGKILL)
     os.kill(entry.supervisor.pid, signal.SIGKILL)
     async with asyncio.timeout(10):
@@ -180,7 +180,7 @@ async def test_gc_after_supervisor_and_guard_were_killed(rollnet: Rollnet, modul
     assert footprint(module_home) == NOTHING
 
 
-@pytest.mark.parametrize("after", [0.5, 1.5, 3.0])
+@pytest.mark.parametrize("after", [0.0, 0.3, 1.5, 3.0])
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL], ids=["ctrl-c", "kill"])
 async def test_ending_up_at_any_moment_leaves_nothing(
     after: float, number: signal.Signals, module_home: Path, repository: Path
@@ -188,13 +188,16 @@ async def test_ending_up_at_any_moment_leaves_nothing(
     """Ctrl-C or kill -9 while it comes up: nothing stays, by its own hand or by its guard's."""
     arguments = ("up", "topologies/solo.yaml", "--runtime", "docker", "--json")
     async with started(module_home, repository, *arguments) as process:
+        await begun(process)
         await asyncio.sleep(after)  # the moment is the test
         process.send_signal(number)
         async with asyncio.timeout(GONE_S):
             _, err = await process.communicate()
     assert "Traceback" not in err.decode()
     if number == signal.SIGKILL:
-        await asyncio.sleep(2.0)  # what the engine was making when it died, the guard's second look finds
+        await asyncio.to_thread(
+            unguarded, module_home
+        )  # what the engine was making when it died, its guard finds
     await asyncio.to_thread(gone, module_home)
 
 
@@ -206,19 +209,15 @@ def gone(home: Path) -> None:
         time.sleep(0.05)
 
 
+def unguarded(home: Path) -> None:
+    """Wait until nobody watches over a run of a state home any more: only then nothing more is made or removed."""
+    runs = [RunDirectory(path).run_id for path in home.glob("runs/*/*-seed*")]
+    deadline = time.monotonic() + GONE_S
+    while guards_of(runs):
+        assert time.monotonic() < deadline, guards_of(runs)
+        time.sleep(0.05)
+
+
 async def first_block(chain: ChainHandle) -> str:
     """Hash of the genesis block."""
     return str((await chain.rpc("eth_getBlockByNumber", "0x0", False))["hash"])
-
-
-def guards_of(run_id: str) -> list[int]:
-    """Processes that watch over a run."""
-    found = []
-    for path in Path("/proc").glob("[0-9]*/cmdline"):
-        try:
-            words = path.read_bytes().split(b"\0")
-        except OSError:
-            continue
-        if b"orchestrator.runtimes.docker.guard" in words and run_id.encode() in words:
-            found.append(int(path.parent.name))
-    return found

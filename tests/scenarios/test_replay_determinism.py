@@ -21,7 +21,7 @@ from orchestrator.strategies.sampling import random_strategy
 from rollup_node.chain import Chain
 from rollup_node.engines.base import BlockInput
 from rollup_node.engines.evm import EvmEngine
-from rollup_node.errors import Diverged
+from rollup_node.errors import NotNext
 from rollup_node.messages import Commit
 from rollup_node.recovery import recover
 from rollup_node.store import Store
@@ -114,7 +114,7 @@ async def test_a_changed_slot_is_found_out(net: Devnet, tmp_path: Path) -> None:
         for block in blocks[:index]:
             await chain.commit(Commit(1, 0, block, chain.gate.hash, (), {}), recovered=True)
         for block in wrong:
-            with pytest.raises(Diverged):
+            with pytest.raises(NotNext, match="decided as"):
                 await chain.commit(Commit(1, 0, block, chain.gate.hash, (), {}), recovered=True)
         header = await chain.commit(Commit(1, 0, good, chain.gate.hash, (), {}), recovered=True)
         assert good.hash == header.hash

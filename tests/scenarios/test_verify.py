@@ -16,11 +16,13 @@ import pytest_asyncio
 
 from bridge.contracts.op import op_artifact
 from bridge.wire.keccak import from_hex, to_hex
+from bridge.wire.stages import Stage
 from orchestrator.cli.testing import Rollnet
 from orchestrator.devnet import Devnet
 from orchestrator.registry import Control, DevnetEntry, Registry
 from orchestrator.runtimes.orphans import ProcessId
 from orchestrator.settlement.deployments import deployments
+from orchestrator.tracing import analyse, load_traces
 from orchestrator.verification import Moved, live_sources, verify
 from orchestrator.verification.testing import (
     LyingClient,
@@ -36,6 +38,7 @@ from orchestrator.verification.testing import (
     with_state_root,
 )
 from orchestrator.verification.testing_load import Work, busy, settled
+from orchestrator.waiting import eventually
 
 pytestmark = [pytest.mark.process, pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(180)]
 
@@ -166,6 +169,25 @@ async def test_an_answer_about_another_l1_chain_is_no_claim(world: World) -> Non
         stale = replace(sources.served["beta"], derived_from=((5, WRONG),), hashes={1: WRONG})
         with pytest.raises(Moved):
             await verify(replace(sources, served={**sources.served, "beta": stale}))
+
+
+async def test_every_committed_bundle_is_settled(world: World) -> None:
+    """Each rollup tells it of its own legs once the covering output is final; no bundle without effect is told to be settled."""
+    run = world.net.directory.path
+
+    def told() -> dict[str, bool]:
+        """By bundle: whether all its legs are settled; only what some journal says is settled, at least in part."""
+        traces = load_traces(run).traces
+        return {
+            bundle: Stage.SETTLED in {each.stage for each in analyse(traces[bundle]).stage_times}
+            for bundle in world.work.bundles
+            if any(event.event == Stage.SETTLED for event in traces[bundle].events)
+        }
+
+    async def all_settled() -> bool:
+        return dict.fromkeys(world.work.committed, True) == await asyncio.to_thread(told)
+
+    await eventually(all_settled, 40, f"{len(world.work.committed)} bundles to be settled", every_s=1.0)
 
 
 async def test_a_finished_run_verifies_from_its_files(

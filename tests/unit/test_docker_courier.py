@@ -3,6 +3,7 @@
 import asyncio
 import os
 import random
+import resource
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -13,7 +14,7 @@ import pytest
 
 from orchestrator.runtimes.docker import courier_program
 from orchestrator.runtimes.docker.clocks import ClockDifference
-from orchestrator.runtimes.docker.courier import Courier
+from orchestrator.runtimes.docker.courier import Courier, _append
 from orchestrator.runtimes.docker.courier_program import news
 from orchestrator.runtimes.docker.errors import EngineUnfitError
 from orchestrator.runtimes.ports import LOOPBACK, PortReservations
@@ -134,6 +135,57 @@ async def test_ports_out_of_reach_are_told(tmp_path: Path, monkeypatch: pytest.M
             await courier.reach([LOOPBACK], port)
         await courier.close()
     assert "firewall" in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("token", "length", "body", "status"),
+    [
+        ("wrong", "10000000000", b"", 401),
+        (TOKEN, "10000000000", b"", 413),
+        (TOKEN, str(courier_program.MOST_ASKED + 1), b"", 413),
+        (TOKEN, "-1", b"", 411),
+        (TOKEN, "many", b"", 411),
+        (TOKEN, "5", b"[1,2]", 400),
+        (TOKEN, "4", b"nope", 400),
+        (TOKEN, "12", b'{"known":{}}', 400),
+        (TOKEN, "44", b'{"known": {"a": "b"}, "wait_s":0,"torn": 0} ', 400),
+    ],
+)
+async def test_questions_are_looked_at_before_they_are_read(
+    tmp_path: Path, token: str, length: str, body: bytes, status: int
+) -> None:
+    """Whoever has no token, asks at too great length or asks for nothing is refused at once, with not a byte more read than is allowed."""
+    with PortReservations() as ports:
+        port = ports.reserve()
+        async with serving(tmp_path, port):
+            courier = Courier(tmp_path, TOKEN)
+            await courier.reach([LOOPBACK], port)
+            await courier.close()
+            reader, writer = await asyncio.open_connection(LOOPBACK, port)
+            head = f"POST /news HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {token}\r\ncontent-length: {length}\r\n\r\n"
+            writer.write(head.encode() + body)
+            async with asyncio.timeout(5):
+                answer = (
+                    await reader.read()
+                )  # the connection is closed: what else would come can't be told from another question
+            writer.close()
+    assert str(status) == answer.split()[1].decode(), answer
+
+
+def test_half_of_what_came_is_taken_back(tmp_path: Path) -> None:
+    """A disk that is full in the middle of an answer keeps none of it, so that it can come again; nothing that was there is lost."""
+    journal = tmp_path / "a.jsonl"
+    journal.write_bytes(b"one\n")
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4 + 7, limits[1]))
+    try:
+        with pytest.raises(OSError, match="too large"):
+            _append(journal, b"0123456789\n")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert b"one\n" == journal.read_bytes()
+    _append(journal, b"0123456789\n")
+    assert b"one\n0123456789\n" == journal.read_bytes()
 
 
 @pytest.mark.parametrize("name", ["../a.jsonl", "/etc/a.jsonl", "a.txt", ".."])

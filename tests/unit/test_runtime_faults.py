@@ -141,8 +141,12 @@ def test_loss_and_throttle_are_counted() -> None:
     loss, throttle = PacketLoss("alpha", 0.5), Throttle("alpha", 1000)
     asked = order_with_proof(loss, [loss], "10.0.0.1", ADDRESSES.get, [BETA])
     for lost, bit in ((90, True), (0, False)):
-        found = bite_of(loss, asked, told_of(asked, after={"sent": 200}, matched=[lost]), BETA)
-        assert (bit, True) == (found.bit, f"{lost} of 200" in found.evidence)
+        knocks = {"sent": 200, "answered": 200 - lost}
+        found = bite_of(loss, asked, told_of(asked, after=knocks, matched=[lost]), BETA)
+        words = (
+            f"{lost} packets lost on their way here, 0.5 asked for; {200 - lost} of 200 probes were answered"
+        )
+        assert (bit, words) == (found.bit, found.evidence)
     asked = order_with_proof(throttle, [throttle], "10.0.0.1", ADDRESSES.get, [BETA])
     seen = {"offered": 9000, "seconds": 0.25}
     for queue, bit in (

@@ -7,8 +7,10 @@ published like theirs. So it is also the proof that published ports can be reach
 import asyncio
 import contextlib
 import os
+import random
+import secrets
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -17,9 +19,13 @@ import orjson
 
 from orchestrator.runtimes.docker import courier_program
 from orchestrator.runtimes.docker.clocks import ClockDifference, Exchange, difference, in_our_time
-from orchestrator.runtimes.docker.errors import EngineUnfitError
-from orchestrator.runtimes.docker.gate import PUBLISH_VARIABLE, in_url
+from orchestrator.runtimes.docker.engine import Engine
+from orchestrator.runtimes.docker.errors import EngineError, EngineUnfitError
+from orchestrator.runtimes.docker.gate import PUBLISH_VARIABLE, Gate, draw, in_url
+from orchestrator.runtimes.docker.sdk import ContainerPlan
 
+INNER_PORT = 8545
+"""On which its program listens."""
 REACH_S = 3.0
 """Longest time from the courier's start to its first answer, seconds."""
 _ATTEMPT_S = 1.0
@@ -30,6 +36,7 @@ _WAIT_S = 5.0
 _PATIENCE_S = 10.0
 """Longest time for an answer beyond that, seconds."""
 _RETRY_S = 0.5
+_NOT_THERE = "cannot assign requested address"
 
 _Failures = (aiohttp.ClientError, TimeoutError, OSError, ValueError, KeyError, TypeError)
 
@@ -122,8 +129,7 @@ class Courier:
             raise ValueError(f"no journal: {name!r}")
         if offset != self._known.get(name, 0):
             raise ValueError(f"{name} from {offset} on was not asked for")
-        with (self._journals / name).open("ab", buffering=0) as file:
-            file.write(in_our_time(lines, self.clock.ns))
+        _append(self._journals / name, in_our_time(lines, self.clock.ns))
         self._known[name] = offset + len(lines)
 
     async def _time(self, url: str) -> Exchange:
@@ -138,6 +144,64 @@ class Courier:
         async with self._session.request(method, url, data=body or None) as response:
             response.raise_for_status()
             return await response.read()
+
+
+def _append(path: Path, lines: bytes) -> None:
+    """All of it or nothing: what a full disk has taken half of comes once more when there is room."""
+    with path.open("ab", buffering=0) as file:
+        before, left = file.seek(0, os.SEEK_END), memoryview(lines)
+        try:
+            while left:
+                left = left[file.write(left) :]
+        except OSError:
+            file.truncate(before)
+            raise
+
+
+async def require_reachable(
+    engine: Engine, image: str, opened: Gate, name: str, marks: Mapping[str, str]
+) -> None:
+    """Try a courier's port, without anything for it to bring; whoever calls removes it by its labels.
+
+    Raises:
+        EngineUnfitError: no port that this engine opens can be reached from here.
+    """
+    token = secrets.token_hex(16)
+    (port,) = draw(1, await engine.published_ports(), random.SystemRandom())
+    network = await engine.create_network(name, marks, internal=False)
+    plan = ContainerPlan(
+        name=name,
+        image=image,
+        command=command("/tmp", INNER_PORT),  # noqa: S108 - inside the container, of its own
+        environment=environment(token),
+        labels=marks,
+        network=network,
+        published={INNER_PORT: port},
+        bind=opened.bind,
+    )
+    courier = Courier(Path(), token)
+    try:
+        await run(engine, plan)
+        await courier.reach(opened.reached, port)
+    finally:
+        await courier.close()
+
+
+async def run(engine: Engine, plan: ContainerPlan) -> None:
+    """Start the container of a courier.
+
+    Raises:
+        EngineUnfitError: the engine's machine does not have the address on which the port is to open.
+    """
+    try:
+        await engine.run(plan)
+    except EngineError as exc:
+        if _NOT_THERE not in exc.message:
+            raise
+        raise EngineUnfitError(
+            f"the machine of the Docker engine at {engine.host} does not have the address {plan.bind} itself, so no port can open there",
+            f"name one that it has: {PUBLISH_VARIABLE}=ADDRESS, or all of them: {PUBLISH_VARIABLE}=0.0.0.0",
+        ) from exc
 
 
 def _why(exc: Exception) -> str:

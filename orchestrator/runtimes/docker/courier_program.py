@@ -18,6 +18,7 @@ import sys
 import time
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
 
 TOKEN_VARIABLE = "ROLLNET_COURIER_TOKEN"  # noqa: S105 - the variable's name
 GLANCE_S = 0.01
@@ -25,6 +26,10 @@ GLANCE_S = 0.01
 LONGEST_WAIT_S = 30.0
 MOST_BYTES = 4 * 1024 * 1024
 """Of one answer; the rest comes with the next."""
+MOST_ASKED = 256 * 1024
+"""Bytes of a question: a line for each of some thousand journals."""
+SILENCE_S = 60.0
+"""After which a connection that says nothing is closed, seconds."""
 SUFFIX = ".jsonl"
 
 
@@ -51,6 +56,7 @@ class Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     wbufsize = 64 * 1024
     """Head and body of an answer in one packet: two would wait for each other's acknowledgement."""
+    timeout = SILENCE_S
     folder = ""
     token = ""
 
@@ -62,15 +68,30 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         """``/news``."""
-        body = self.rfile.read(int(self.headers.get("content-length", 0)))
-        if not self.allowed("/news"):
+        if not self.allowed("/news") or (asked := self.asked()) is None:
             return
-        asked = json.loads(body)
+        known, torn = asked["known"], asked["torn"]
         until = time.monotonic() + min(asked["wait_s"], LONGEST_WAIT_S)
-        while not (found := news(self.folder, asked["known"], asked["torn"])) and time.monotonic() < until:
+        while not (found := news(self.folder, known, torn)) and time.monotonic() < until:
             time.sleep(GLANCE_S)
         head = {"parts": [[name, offset, len(data)] for name, offset, data in found]}
         self.answer(json.dumps(head).encode() + b"\n" + b"".join(data for _, _, data in found))
+
+    def asked(self) -> dict[str, Any] | None:
+        """What the body asks for; ``None``, and says why, if it is too long or asks for nothing."""
+        length = self.headers.get("content-length", "")
+        if not length.isdecimal() or int(length) > MOST_ASKED:
+            self.send_error(
+                HTTPStatus.REQUEST_ENTITY_TOO_LARGE if length.isdecimal() else HTTPStatus.LENGTH_REQUIRED
+            )
+            return None
+        try:
+            asked = json.loads(self.rfile.read(int(length)))
+            known = {str(name): int(size) for name, size in asked["known"].items()}
+            return {"known": known, "wait_s": float(asked["wait_s"]), "torn": bool(asked["torn"])}
+        except (ValueError, KeyError, TypeError, AttributeError):
+            self.send_error(HTTPStatus.BAD_REQUEST)
+            return None
 
     def allowed(self, path: str) -> bool:
         """Whether to answer; says why not."""

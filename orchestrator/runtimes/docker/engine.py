@@ -7,6 +7,7 @@ and a client of its own.
 import asyncio
 import contextlib
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
@@ -15,12 +16,16 @@ from typing import IO, Any, BinaryIO, Self, TypeVar
 
 from orchestrator.runtimes.base import Limits
 from orchestrator.runtimes.docker.address import Address
+from orchestrator.runtimes.docker.aside import aside
+from orchestrator.runtimes.docker.errors import EngineUnreachableError
 from orchestrator.runtimes.docker.events import EventWatch
 from orchestrator.runtimes.docker.labels import Labelled
 from orchestrator.runtimes.docker.sdk import Client, ContainerPlan, LifeEvents
 from orchestrator.runtimes.docker.sdk_faults import FaultCalls
 from orchestrator.runtimes.docker.sweep import remove
 
+SILENCE_S = 20.0
+"""Longest time in which nothing is heard of an image that is fetched, seconds: engines try a registry that does not answer for minutes."""
 _CALLS = 16
 """Short calls at once; an engine serialises most of them anyway."""
 
@@ -41,7 +46,7 @@ class Engine:
     @classmethod
     async def connect(cls, variables: Mapping[str, str] | None = None) -> Self:
         """The engine that the ``docker`` command would use; argument and errors as :meth:`Address.find`."""
-        return cls(await asyncio.to_thread(Address.find, variables))
+        return cls(await aside(lambda: Address.find(variables), "engine-find"))
 
     @property
     def described(self) -> str:
@@ -79,19 +84,41 @@ class Engine:
 
     async def inspect_image(self, name: str) -> Any:
         """All about an image; ``None`` if there is none of this name."""
-        return await self._call(lambda client: client.inspect_image(name))
+        return await self._call(lambda client: client.images.inspect(name))
 
     async def images(self) -> list[Any]:
         """All images of ours, as the engine lists them."""
-        return await self._call(lambda client: client.images())
+        return await self._call(lambda client: client.images.ours())
 
     async def remove_image(self, name: str) -> bool:
         """Remove an image; ``False`` if something uses it."""
-        return await self._call(lambda client: client.remove_image(name))
+        return await self._call(lambda client: client.images.remove(name))
 
     async def pull(self, name: str, progress: Callable[[str], None]) -> None:
-        """Fetch an image from its registry."""
-        await self._long(progress, lambda client, tell, given_up: client.pull(name, tell, given_up))
+        """Fetch an image from its registry.
+
+        Raises:
+            EngineError: the registry, or the way to it, says no, or nothing for long.
+        """
+        spoken = time.monotonic()
+
+        def heard() -> None:
+            nonlocal spoken
+            spoken = time.monotonic()
+
+        work = asyncio.create_task(
+            self._long(progress, lambda client, tell, up: client.images.pull(name, tell, up, heard))
+        )
+        try:
+            while not (await asyncio.wait({work}, timeout=1.0))[0]:
+                if time.monotonic() - spoken > SILENCE_S:
+                    raise EngineUnreachableError(
+                        f"can't pull {name}: nothing was heard of its registry for {SILENCE_S:g} s",
+                        "is there a way to it from the engine's machine?",
+                    )
+            work.result()
+        finally:
+            work.cancel()
 
     async def build(
         self,
@@ -110,14 +137,14 @@ class Engine:
         """
         await self._long(
             progress,
-            lambda client, tell, given_up: client.build(
+            lambda client, tell, given_up: client.images.build(
                 context, tag, marks, arguments, tell, given_up, networked
             ),
         )
 
-    async def output_of(self, image: str, command: Sequence[str]) -> bytes:
-        """What a command prints in a container of an image, without a network."""
-        return await self._call(lambda client: client.output_of(image, command))
+    async def output_of(self, image: str, command: Sequence[str], marks: Mapping[str, str]) -> bytes:
+        """What a command prints in a container of an image, without a network; the container has these labels."""
+        return await self._call(lambda client: client.images.output_of(image, command, marks))
 
     async def create_network(self, name: str, marks: Mapping[str, str], *, internal: bool) -> str:
         """Make a bridge network.
@@ -130,7 +157,7 @@ class Engine:
         Returns:
             Its id.
         """
-        return await self._call(lambda client: client.create_network(name, marks, internal))
+        return await self._call(lambda client: client.networks.create(name, marks, internal))
 
     async def create_container(self, plan: ContainerPlan) -> str:
         """Make a container, without starting it; returns its id."""
@@ -138,7 +165,7 @@ class Engine:
 
     async def connect_network(self, network: str, container: str, aliases: Sequence[str]) -> None:
         """Attach a container to a network, under these names."""
-        await self._call(lambda client: client.connect(network, container, aliases))
+        await self._call(lambda client: client.networks.connect(network, container, aliases))
 
     async def run(self, plan: ContainerPlan) -> str:
         """Make a container that nobody attends, and start it; returns its id."""
@@ -168,6 +195,10 @@ class Engine:
         """Copy the regular files in a folder of a container into one here."""
         await self._call(lambda client: client.files.fetch(container, folder, into))
 
+    async def sweep_builds(self, older_than_s: float) -> list[str]:
+        """Remove what builds of ours that were cut short have left, older than so many seconds; one line each."""
+        return await self._call(lambda client: client.images.remove_unfinished(older_than_s))
+
     async def published_ports(self) -> set[int]:
         """Ports that containers of this engine publish, or will once they are started."""
         return await self._call(lambda client: client.files.published())
@@ -196,13 +227,13 @@ class Engine:
         """A call that only faults need, see ``sdk_faults``."""
         return await self._call(lambda client: act(client.faults))
 
-    def live(self, container: str, events: LifeEvents) -> None:
-        """Start a container and tell of its life, on a thread that ends with it."""
+    def live(self, container: str, events: LifeEvents, *, found: bool = False) -> None:
+        """Start a container, or find it running, and tell of its life, on a thread that ends with it."""
 
         def life() -> None:
             client = Client(self._address)
             try:
-                client.live(container, events)
+                client.live(container, events, found=found)
             finally:
                 client.close()
 
@@ -240,15 +271,22 @@ class Engine:
         progress: Callable[[str], None],
         act: Callable[[Client, Callable[[str], None], threading.Event], None],
     ) -> None:
-        """A call that reports what it does; given up when the caller is cancelled, at the next report."""
+        """A call that reports what it does; when the caller is cancelled, it is left to itself, and ends with the next report or this process."""
         given_up = threading.Event()
         loop = asyncio.get_running_loop()
 
         def tell(line: str) -> None:
             loop.call_soon_threadsafe(progress, line)
 
+        def work() -> None:
+            client = Client(self._address)
+            try:
+                act(client, tell, given_up)
+            finally:
+                client.close()
+
         try:
-            await self._call(lambda client: act(client, tell, given_up))
+            await aside(work, "engine-long")
         except asyncio.CancelledError:
             given_up.set()
             raise

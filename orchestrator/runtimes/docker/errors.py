@@ -8,6 +8,7 @@
         ├── EngineUnfitError        another engine, or another way to it: too old, or its ports are out of reach
         ├── ImageError              build the image, or mend what it is built from
         ├── NameConflictError       something that is not ours has the name
+        ├── HeldByStrangersError    somebody else's container holds what is ours; its owner has to let go
         ├── AddressPoolError        networks have to go before another one fits
         ├── PortTakenError          somebody listens there
         └── DiskFullError           make room where the engine keeps its files
@@ -36,6 +37,10 @@ class ImageError(EngineError):
 
 class NameConflictError(EngineError):
     """Something of somebody else has a name that we need; it is left alone."""
+
+
+class HeldByStrangersError(EngineError):
+    """A container of somebody else is on a network of ours, or has a volume of ours; it is left alone, and so is that."""
 
 
 class AddressPoolError(EngineError):

@@ -61,6 +61,13 @@ class EventWatch:
         """A place in a container's events: what comes from now on."""
         return len(self._seen[container])
 
+    def mark_of_start(self, container: str) -> int:
+        """The place of a container's last start."""
+        seen = self._seen[container]
+        return next(
+            (index for index in reversed(range(len(seen))) if seen[index].action == "start"), len(seen)
+        )
+
     def listen(self, container: str, listener: Callable[[EngineEvent], None]) -> None:
         """Tell of a container's events from now on; whoever listens last is told."""
         self._listeners[container] = listener

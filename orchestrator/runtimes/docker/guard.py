@@ -20,6 +20,9 @@ _UNREACHABLE_S = 300.0
 _BETWEEN_LOOKS_S, _EMPTY_LOOKS = 1.0, 3
 """An engine may go on making what a dead supervisor had asked for, a busy one for seconds."""
 
+_LEADS = frozenset({"DOCKER_HOST", "DOCKER_CONTEXT", "DOCKER_TLS_VERIFY", "DOCKER_CERT_PATH"})
+"""What leads to an engine. Not ``DOCKER_CONFIG``: in that folder a context's name means something."""
+
 
 def post(run_id: str, engine: Mapping[str, str]) -> "subprocess.Popen[bytes]":
     """Start a guard; it lives until :func:`dismiss`, or until this process dies and it has done its work.
@@ -29,7 +32,11 @@ def post(run_id: str, engine: Mapping[str, str]) -> "subprocess.Popen[bytes]":
         engine: environment that leads to its engine, see ``Address``.
     """
     # A session of its own: a terminal's Ctrl-C is not for it.
-    env = {key: value for key, value in os.environ.items() if not key.startswith(("ROLLNET_", "DOCKER_"))}
+    env = {
+        key: value
+        for key, value in os.environ.items()
+        if not key.startswith("ROLLNET_") and key not in _LEADS
+    }
     return subprocess.Popen(
         [sys.executable, "-m", __name__, run_id],
         stdin=subprocess.PIPE,

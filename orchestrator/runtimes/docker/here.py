@@ -1,7 +1,9 @@
 """Containers of this machine: folders of it in them, and ports of it before them."""
 
 import os
+import stat
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 from orchestrator.rundir import RunDirectory
 from orchestrator.runtimes.base import NodeSpec
@@ -12,6 +14,7 @@ from orchestrator.runtimes.ports import LOOPBACK, PortReservations
 
 IMAGE_USER = 10001
 """The image's own user and group, who owns nothing on this host."""
+_ENTER = stat.S_IROTH | stat.S_IXOTH
 
 
 class Here:
@@ -52,7 +55,10 @@ class Here:
         )
 
     async def deliver(self, node: str) -> None:
-        """It is there."""
+        """It is there; but whoever is nobody on this host may have to be let in, also where a ``umask`` says otherwise."""
+        del node
+        if self.user is None:
+            self._let_in(self._run.path)
 
     async def bring_home(self) -> None:
         """It is here."""
@@ -60,6 +66,18 @@ class Here:
     async def close(self) -> None:
         """Give the ports back."""
         self._reservations.close()
+
+    def _let_in(self, folder: Path) -> None:
+        """Folders above stay as they are: others of this host get no further than before."""
+        theirs = {self._run.data, self._run.journals, self._run.logs}
+        folder.chmod(folder.stat().st_mode | _ENTER)
+        for path in folder.iterdir():
+            if path in theirs or path.is_symlink():
+                continue
+            if path.is_dir():
+                self._let_in(path)
+            elif path.is_file():
+                path.chmod(path.stat().st_mode | stat.S_IROTH)
 
     def _own_folders(self, nodes: Sequence[str]) -> str | None:
         """Let nodes write their journals and data; returns the user as whom they run, ``None`` for the image's own."""

@@ -34,13 +34,23 @@ class ContainerLife:
         container: its id.
         log: where its output goes.
         on_end: called once, when it has ended; not if it could not be started.
+        on_return: called when it has ended and somebody else has started the container again, as ``docker restart`` does.
+        found: it runs already: somebody else has started it.
     """
 
     def __init__(
-        self, engine: Engine, node: str, container: str, log: CappedLog, on_end: Callable[[], None]
+        self,
+        engine: Engine,
+        node: str,
+        container: str,
+        log: CappedLog,
+        on_end: Callable[[], None],
+        on_return: Callable[[], None] = lambda: None,
+        *,
+        found: bool = False,
     ) -> None:
         self._engine, self._node, self._container, self._log = engine, node, container, log
-        self._on_end = on_end
+        self._on_end, self._on_return = on_end, on_return
         self._started: asyncio.Future[EngineError | None] = asyncio.get_running_loop().create_future()
         self._ended = asyncio.Event()
         self._signals: set[asyncio.Task[None]] = set()
@@ -49,8 +59,10 @@ class ContainerLife:
         """Whether something that was to end it found it alive."""
         self._foreseen = False
         self._watch = engine.events
-        self._mark = self._watch.mark(container) if self._watch is not None else 0
-        self._began = False
+        self._mark = 0
+        if self._watch is not None:
+            self._mark = self._watch.mark_of_start(container) if found else self._watch.mark(container)
+        self._began, self._returned = found, False
         if self._watch is not None:
             self._watch.listen(container, self._heard)
         self.pid: int | None = None
@@ -58,7 +70,7 @@ class ContainerLife:
         self.asked: NodeState | None = None
         self.exit_code: int | None = None
         self.exit_signal: str | None = None
-        engine.live(container, _Listener(self, asyncio.get_running_loop(), log))
+        engine.live(container, _Listener(self, asyncio.get_running_loop(), log), found=found)
 
     @property
     def over(self) -> bool:
@@ -170,10 +182,15 @@ class ContainerLife:
         self.paused = False
         self._ended.set()
         self._on_end()
+        if self._returned:
+            self._on_return()
 
     def _heard(self, event: EngineEvent) -> None:
-        """Whoever freezes and thaws it, this is its state; what the life before did comes before its start."""
-        self._began = self._began or event.action == "start"
+        """Whoever freezes and thaws it, this is its state; what the life before did comes before its start, and a second start is another's."""
+        if event.action == "start":
+            self._returned, self._began = self._began, True
+            if self._returned and self.over:
+                self._on_return()
         if self._began and not self.over and event.action in {"pause", "unpause"}:
             self.paused = event.action == "pause"
 

@@ -54,6 +54,9 @@ class ContainerPlace:
         self._published, self._host = dict(published), host
         self.life: ContainerLife | None = None
         """The last one."""
+        self.on_return: Callable[[], None] = lambda: None
+        """Called when somebody else has started the container."""
+        self._found = False
 
     def address(self, port: str) -> str | None:
         """See ``Place``."""
@@ -62,9 +65,16 @@ class ContainerPlace:
         return f"{self._spec.ports[port]}://{in_url(self._host)}:{self._published[port]}"
 
     def begin(self, log: CappedLog, on_end: Callable[[], None]) -> ContainerLife:
-        """Start the container; see ``Place``."""
-        self.life = ContainerLife(self._engine, self._spec.name, self.container, log, on_end)
+        """Start the container, or take note that it runs; see ``Place``."""
+        found, self._found = self._found, False
+        self.life = ContainerLife(
+            self._engine, self._spec.name, self.container, log, on_end, self._returned, found=found
+        )
         return self.life
+
+    def _returned(self) -> None:
+        self._found = True
+        self.on_return()
 
 
 def inner_ports(spec: NodeSpec) -> dict[str, int]:

@@ -95,7 +95,8 @@ class DockerRuntime(ManagedRuntime):
         places = await _all(*(self._place(engine, site, spec, by_name, fabric) for spec in specs))
         self._docker_means = self._fault_means(engine, specs, places)
         for spec, place in zip(specs, places, strict=True):
-            self._nodes[spec.name] = ManagedNode(spec, self._run, place, self._on_exit, self._faults.renew)
+            node = ManagedNode(spec, self._run, place, self._on_exit, self._faults.renew)
+            self._nodes[spec.name], place.on_return = node, node.came_back_by_itself
 
     async def _place(
         self, engine: Engine, site: Site, spec: NodeSpec, specs: dict[str, NodeSpec], fabric: str

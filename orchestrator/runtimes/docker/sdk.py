@@ -1,12 +1,10 @@
 """The Docker SDK, called nowhere else. Everything here blocks: ``engine`` calls it on threads. The engine's refusals become our errors."""
 
 import contextlib
-import threading
-from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, BinaryIO, Protocol
+from typing import Any, Protocol
 
 import docker
 import requests
@@ -16,18 +14,21 @@ from orchestrator.runtimes.docker import labels
 from orchestrator.runtimes.docker.address import ANSWER_S, Address
 from orchestrator.runtimes.docker.answers import answers as _answers
 from orchestrator.runtimes.docker.attached import output_of
-from orchestrator.runtimes.docker.errors import EngineError, ImageError, from_answer
+from orchestrator.runtimes.docker.errors import EngineError
 from orchestrator.runtimes.docker.labels import Labelled
 from orchestrator.runtimes.docker.sdk_faults import FaultCalls
 from orchestrator.runtimes.docker.sdk_files import Files
+from orchestrator.runtimes.docker.sdk_images import Images
+from orchestrator.runtimes.docker.sdk_networks import Networks
 from orchestrator.runtimes.ports import LOOPBACK
 
 _NOT_MODIFIED, _NOT_FOUND, _CONFLICT = 304, 404, 409
 _NOT_SO = ("is not running", "is not paused", "is already paused")
 """What engines of 20.10 answer with status 500 where later ones say 409."""
+_NOT_FROZEN, _FREEZES = "unable to freeze", 5
+"""What a busy machine's kernel may answer with, and how often it is tried: it gives up when processes are born while it freezes them."""
 _HEALTH_NS, _HEALTH_PATIENCE_NS = 30 * 10**9, 5 * 10**9
 """For people who look at `docker ps`; each check starts a process, so not often."""
-_SHOWN_LINES = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +76,8 @@ class Client:
 
     def __init__(self, address: Address) -> None:
         self._api: Any = docker.APIClient(**address.arguments, version=address.version, timeout=ANSWER_S)
+        self.images = Images(self._api)
+        self.networks = Networks(self._api)
         self.files = Files(self._api)
         self.faults = FaultCalls(self._api)
 
@@ -82,87 +85,10 @@ class Client:
         """Close its connections."""
         self._api.close()
 
-    def inspect_image(self, name: str) -> Any:
-        """All about an image; ``None`` if there is none of this name."""
-        with _answers(f"look at image {name}"), contextlib.suppress(docker.errors.ImageNotFound):
-            return self._api.inspect_image(name)
-        return None
-
-    def images(self) -> list[Any]:
-        """All images of ours, as the engine lists them."""
-        with _answers("list images"):
-            return list(self._api.images(filters={"label": labels.IMAGE}))
-
-    def remove_image(self, name: str) -> bool:
-        """Remove an image; ``False`` if something uses it."""
-        with _answers(f"remove image {name}"):
-            try:
-                self._api.remove_image(name)
-            except docker.errors.APIError as exc:
-                if exc.status_code not in {_CONFLICT, _NOT_FOUND}:
-                    raise
-                return bool(exc.status_code == _NOT_FOUND)
-        return True
-
-    def pull(self, name: str, tell: Callable[[str], None], given_up: threading.Event) -> None:
-        """Fetch an image from its registry."""
-        with _answers(f"pull {name}"):
-            _follow(f"pull {name}", self._api.pull(name, stream=True, decode=True), tell, given_up)
-
-    def build(
-        self,
-        context: BinaryIO,
-        tag: str,
-        marks: Mapping[str, str],
-        arguments: Mapping[str, str],
-        tell: Callable[[str], None],
-        given_up: threading.Event,
-        networked: bool = False,
-    ) -> None:
-        """Build an image from a tar file that holds a ``Dockerfile``, without any network unless it is asked for."""
-        with _answers(f"build {tag}"):
-            stream = self._api.build(
-                fileobj=context,
-                custom_context=True,
-                tag=tag,
-                labels=dict(marks),
-                buildargs=dict(arguments),
-                network_mode="host" if networked else "none",
-                rm=True,
-                forcerm=True,
-                decode=True,
-            )
-            _follow(f"build {tag}", stream, tell, given_up)
-
-    def output_of(self, image: str, command: Sequence[str]) -> bytes:
-        """What a command prints in a container of an image, without a network; the engine removes the container."""
-        with _answers(f"run {command[0]} in {image}"):
-            host = self._api.create_host_config(auto_remove=True, network_mode="none")
-            made = self._api.create_container(image, list(command), host_config=host, entrypoint="")
-            output = self._api.attach(made["Id"], stdout=True, stderr=True, stream=True)
-            self._api.start(made["Id"])
-            return b"".join(output)
-
-    def create_network(self, name: str, marks: Mapping[str, str], internal: bool) -> str:
-        """Make a bridge network and return its id; ``internal`` as in :meth:`Engine.create_network`."""
-        options = {"com.docker.network.bridge.enable_ip_masquerade": "false"}
-        if not internal:
-            options["com.docker.network.bridge.enable_icc"] = "false"
-        with _answers(f"make network {name}"):
-            made = self._api.create_network(
-                name, "bridge", options=options, labels=dict(marks), internal=internal, check_duplicate=True
-            )
-            return str(made["Id"])
-
     def create_container(self, plan: ContainerPlan) -> str:
         """Make a container, without starting it, and return its id."""
         with _answers(f"make container {plan.name}"):
             return self._create_container(plan)
-
-    def connect(self, network: str, container: str, aliases: Sequence[str]) -> None:
-        """Attach a container to a network, under these names."""
-        with _answers(f"connect container {container[:12]}"):
-            self._api.connect_container_to_network(container, network, aliases=list(aliases))
 
     def start(self, container: str) -> None:
         """Start a container that nobody attends."""
@@ -175,7 +101,13 @@ class Client:
 
     def pause(self, container: str) -> bool:
         """Freeze all processes of a container; ``False`` if it does not run, or is frozen."""
-        return self._tried(f"pause container {container[:12]}", lambda: self._api.pause(container))
+        for left in reversed(range(_FREEZES)):
+            try:
+                return self._tried(f"pause container {container[:12]}", lambda: self._api.pause(container))
+            except EngineError as exc:
+                if _NOT_FROZEN not in exc.message or not left:
+                    raise
+        return False
 
     def unpause(self, container: str) -> bool:
         """Thaw them; ``False`` if they are not frozen."""
@@ -186,13 +118,18 @@ class Client:
         with _answers(f"look at container {container[:12]}"):
             return self._api.inspect_container(container)
 
-    def live(self, container: str, events: LifeEvents) -> None:
-        """Start a container and return when it has ended."""
+    def live(self, container: str, events: LifeEvents, *, found: bool = False) -> None:
+        """Start a container, unless somebody else has, and return when it has ended."""
         try:
             with _answers(f"start container {container[:12]}"):
                 # Attached first, so that not a word is lost.
                 output = output_of(self._api, container)
-                self._api.start(container)
+                if not found:
+                    self._api.start(container)
+                elif not self._api.inspect_container(container)["State"]["Running"]:
+                    output = iter(
+                        ()
+                    )  # over before we were there; what it said would be waited for until its next start
         except EngineError as exc:
             events.on_start(exc)
             return
@@ -282,23 +219,3 @@ class Client:
             healthcheck=health if plan.health else None,
         )
         return str(made["Id"])
-
-
-def _follow(what: str, stream: Any, tell: Callable[[str], None], given_up: threading.Event) -> None:
-    """Read what the engine reports of a long work, and end it when it is given up."""
-    said: deque[str] = deque(maxlen=_SHOWN_LINES)
-    for item in stream:
-        if given_up.is_set():
-            stream.close()
-            return
-        if "error" in item:
-            error = from_answer(what, str(item["error"]).strip())
-            if type(error) is not EngineError:
-                raise error
-            lines = "".join(f"\n  | {line}" for line in said)
-            raise ImageError(f"{error.message}{lines}", "the last lines say more")
-        for line in str(item.get("stream") or "").splitlines():
-            if line.strip():
-                said.append(line)
-                if line.startswith("Step "):
-                    tell(line)

@@ -19,11 +19,14 @@ from typing import Protocol
 
 from orchestrator.rundir import RunDirectory
 from orchestrator.runtimes.base import NodeSpec
-from orchestrator.runtimes.docker import gate
+from orchestrator.runtimes.docker import gate, labels
 from orchestrator.runtimes.docker.engine import Engine
 
 Mounts = tuple[tuple[Path | str, str, str], ...]
 """Folder here or name of a volume, folder inside, ``ro`` or ``rw``."""
+
+MARKER = ".seen-"
+"""How the names of files begin that an engine is asked for."""
 
 
 class Site(Protocol):
@@ -92,14 +95,43 @@ async def find_site(
     from orchestrator.runtimes.docker.here import Here  # noqa: PLC0415 - they fulfil this module's protocol
     from orchestrator.runtimes.docker.there import There  # noqa: PLC0415 - as above
 
-    publish = gate.wanted()
-    if not publish and await asyncio.to_thread(gate.named_here, engine.host):
-        marker = run.path / f".seen-{secrets.token_hex(8)}"
-        marker.touch()
-        try:
-            if await engine.sees(marker, image, f"{prefix}.look", marks):
-                return Here(engine, run)
-        finally:
-            marker.unlink()
-    opened = await asyncio.to_thread(gate.gate_of, engine.host, publish)
+    if await _is_here(engine, run.path, image, f"{prefix}.look", marks):
+        return Here(engine, run)
+    opened = await asyncio.to_thread(gate.gate_of, engine.host, gate.wanted())
     return There(engine, run, image, marks, prefix, opened)
+
+
+async def require_fit(engine: Engine, image: str, home: Path) -> None:
+    """Try what :func:`find_site` and an opened site will need, before anything is made.
+
+    Args:
+        engine: where containers would be.
+        image: the nodes'.
+        home: the state home, in which run directories are.
+
+    Raises:
+        EngineUnfitError: it is on another machine, or outside of this container, and its ports can't be reached from here.
+    """
+    from orchestrator.runtimes.docker.courier import require_reachable  # noqa: PLC0415 - as above
+
+    marks = labels.of_work(home, "look")
+    name = f"rollnet-{marks[labels.RUN]}"
+    home.mkdir(parents=True, exist_ok=True)
+    if not await _is_here(engine, home, image, name, marks):
+        opened = await asyncio.to_thread(gate.gate_of, engine.host, gate.wanted())
+        try:
+            await require_reachable(engine, image, opened, name, marks)
+        finally:
+            await engine.remove_run(marks[labels.RUN])
+
+
+async def _is_here(engine: Engine, folder: Path, image: str, name: str, marks: Mapping[str, str]) -> bool:
+    """Whether an engine sees a folder of this host, and nothing is said about where ports are to open."""
+    if gate.wanted() or not await asyncio.to_thread(gate.named_here, engine.host):
+        return False
+    marker = folder / f"{MARKER}{secrets.token_hex(8)}"
+    marker.touch()
+    try:
+        return await engine.sees(marker, image, name, marks)
+    finally:
+        marker.unlink()

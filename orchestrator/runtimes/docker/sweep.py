@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from orchestrator.runtimes.docker.address import Address
-from orchestrator.runtimes.docker.errors import EngineError, EngineUnreachableError
+from orchestrator.runtimes.docker.errors import EngineError, EngineUnreachableError, HeldByStrangersError
 from orchestrator.runtimes.docker.labels import Labelled
 from orchestrator.runtimes.docker.sdk import Client
 
@@ -31,6 +31,7 @@ def remove(address: Address, ours: Callable[[Labelled], bool], run: str | None =
         What was removed.
 
     Raises:
+        HeldByStrangersError: nothing is left but what containers of others hold.
         EngineError: the engine refuses, or does not answer.
     """
     refused: dict[str, EngineError] = {}
@@ -60,6 +61,9 @@ def remove(address: Address, ours: Callable[[Labelled], bool], run: str | None =
                     removed |= {labelled.identity: labelled for labelled, done in gone if done}
                 if removed.keys() - before >= {labelled.identity for labelled in found}:
                     continue
+                _require_nobody_else(
+                    client, [labelled for labelled in found if labelled.identity not in removed]
+                )
                 if time.monotonic() > deadline:
                     left = ", ".join(map(str, found))
                     said = "".join(f"; {exc.message}" for exc in refused.values())
@@ -70,6 +74,28 @@ def remove(address: Address, ours: Callable[[Labelled], bool], run: str | None =
     finally:
         client.close()
     return list(removed.values())
+
+
+def _require_nobody_else(client: Client, left: list[Labelled]) -> None:
+    """Waiting is in vain for what somebody else holds."""
+    holders = [
+        (labelled, [] if labelled.kind == "container" else client.networks.strangers_on(labelled))
+        for labelled in left
+    ]
+    if not holders or not all(strangers for _, strangers in holders):
+        return
+    told = "; ".join(f"{', '.join(strangers)} on {labelled}" for labelled, strangers in holders)
+    commands = [
+        f"docker network disconnect --force {labelled.name} {stranger}"
+        if labelled.kind == "network"
+        else f"docker rm --force {stranger}"
+        for labelled, strangers in holders
+        for stranger in strangers
+    ]
+    raise HeldByStrangersError(
+        f"all is removed but what containers of somebody else hold, which are left alone: {told}",
+        f"let go of it, then sweep: {'; '.join(commands)}; rollnet gc",
+    )
 
 
 def sweep_run(run: str, engine: Mapping[str, str] | None = None) -> list[str]:

@@ -2,7 +2,7 @@
 
 import asyncio
 import os
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -10,7 +10,7 @@ from typing import Any
 import docker
 import pytest
 
-from orchestrator.runtimes.docker import labels
+from orchestrator.runtimes.docker import guard, labels
 from orchestrator.runtimes.docker.engine import Engine
 from orchestrator.runtimes.docker.errors import EngineError
 from orchestrator.runtimes.docker.image.build import ensure_image
@@ -54,6 +54,19 @@ def footprint_of(client: Any, filters: Mapping[str, str]) -> Mapping[str, frozen
         "networks": frozenset(one["Name"] for one in client.networks(filters=filters)),
         "volumes": frozenset(one["Name"] for one in client.volumes(filters=filters)["Volumes"] or []),
     }
+
+
+def guards_of(run_ids: Collection[str]) -> list[int]:
+    """Processes that watch over runs; what one that has lost its supervisor does is done when it is gone."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            words = path.read_bytes().split(b"\0")
+        except OSError:
+            continue
+        if guard.__name__.encode() in words and {run_id.encode() for run_id in run_ids}.intersection(words):
+            found.append(int(path.parent.name))
+    return found
 
 
 NOTHING: Mapping[str, frozenset[str]] = {

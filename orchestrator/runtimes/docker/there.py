@@ -29,7 +29,7 @@ from orchestrator.runtimes.base import NodeSpec
 from orchestrator.runtimes.docker import courier, gate, labels
 from orchestrator.runtimes.docker.courier import Courier
 from orchestrator.runtimes.docker.engine import Engine
-from orchestrator.runtimes.docker.errors import EngineError, EngineUnfitError
+from orchestrator.runtimes.docker.errors import EngineError
 from orchestrator.runtimes.docker.gate import Gate
 from orchestrator.runtimes.docker.here import IMAGE_USER
 from orchestrator.runtimes.docker.place import DATA_FOLDER, RUN_FOLDER, public_ports
@@ -40,10 +40,8 @@ COURIER = "courier"
 """Role of the container that brings journals. Its name has a dot, which no node's can have."""
 BRING_S = 20.0
 """Longest time for bringing data here, seconds: whoever takes a devnet down waits 30."""
-_COURIER_PORT = 8545
 _ROOT = "/rollnet"
 """Under which the shelf has everything."""
-_NOT_THERE = "cannot assign requested address"
 _IN_MEMORY = 4 * 1024 * 1024
 
 
@@ -85,7 +83,7 @@ class There:
         self._shelf = await self._engine.create_shelf(
             f"{self._prefix}.shelf", self._image, self._marks, self._folders()
         )
-        await self._start_courier(self._courier_plan(network, drawn[0]))
+        await courier.run(self._engine, self._courier_plan(network, drawn[0]))
         self.reached = await self._courier.reach(self._gate.reached, drawn[0])
 
     def ports(self, node: str) -> Mapping[str, int]:
@@ -128,18 +126,6 @@ class There:
         """See ``Site``."""
         await self._courier.close()
 
-    async def _start_courier(self, plan: ContainerPlan) -> None:
-        try:
-            await self._engine.run(plan)
-        except EngineError as exc:
-            if _NOT_THERE not in exc.message:
-                raise
-            raise EngineUnfitError(
-                f"the machine of the Docker engine at {self._engine.host} does not have the address {self.bind} itself, so no port can "
-                "open there",
-                f"name one that it has: {gate.PUBLISH_VARIABLE}=ADDRESS, or all of them: {gate.PUBLISH_VARIABLE}=0.0.0.0",
-            ) from exc
-
     def _volume(self, name: str) -> str:
         return f"{self._prefix}-{name}"
 
@@ -156,11 +142,11 @@ class There:
         return ContainerPlan(
             name=f"{self._prefix}.{COURIER}",
             image=self._image,
-            command=courier.command(journals, _COURIER_PORT),
+            command=courier.command(journals, courier.INNER_PORT),
             environment=courier.environment(self._token),
             labels={**self._marks, labels.ROLE: COURIER, labels.PORTS: labels.listed([port])},
             network=network,
-            published={_COURIER_PORT: port},
+            published={courier.INNER_PORT: port},
             bind=self.bind,
             mounts=((self._volume("journal"), journals, "ro"),),
             restarts=True,

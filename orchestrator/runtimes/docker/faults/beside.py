@@ -9,7 +9,7 @@ import orjson
 
 from orchestrator.runtimes.docker import labels
 from orchestrator.runtimes.docker.engine import Engine
-from orchestrator.runtimes.docker.errors import EngineError
+from orchestrator.runtimes.docker.errors import EngineError, ImageError
 from orchestrator.runtimes.docker.faults.tools import ensure_tools
 from orchestrator.runtimes.docker.place import PYTHON
 from orchestrator.runtimes.docker.sdk_faults import SideCarPlan
@@ -49,7 +49,14 @@ class SideCars:
             EngineError: the engine refuses, as it does when the container does not run.
             FaultFailedError: the side-car could not do it.
         """
-        told = await self._once(container, asked)
+        try:
+            told = await self._once(container, asked)
+        except ImageError:
+            if self._image == self._nodes_image:
+                raise
+            told = {
+                "missing": ["an image"]
+            }  # somebody has removed the one with tools, which nothing uses between two faults
         if "missing" in told:
             async with self._building:
                 self._image = await ensure_tools(self._engine, self._nodes_image, self._tell)

@@ -11,7 +11,7 @@ from orchestrator.runtimes.base import NodeState
 from orchestrator.runtimes.docker.errors import EngineError
 from orchestrator.runtimes.docker.faults.beside import PROGRAMS, RUN_ALONE
 from orchestrator.runtimes.docker.faults.targets import Target, Targets
-from orchestrator.runtimes.errors import NodeStateError
+from orchestrator.runtimes.errors import FaultFailedError, NodeStateError
 from orchestrator.runtimes.faults import Bite
 from orchestrator.runtimes.node_life import Change
 
@@ -21,6 +21,8 @@ _ROOM = 8 * 1024 * 1024
 _GREED = 64 * 1024 * 1024
 """How much more than its limit the hog takes at most, bytes, should the limit not hold."""
 _END_S = 5.0
+_TRIES, _AGAIN_S = 5, 0.3
+"""Of giving back the limit that was."""
 
 
 async def run_out(targets: Targets, target: Target) -> Bite:
@@ -53,7 +55,7 @@ async def run_out(targets: Targets, target: Target) -> Bite:
             life.foresee(None)
         # An engine can't take a limit back: all that the machine has is none.
         back, with_swap = (had, int(host["MemorySwap"])) if had else (engine.memory, -1)
-        await engine.faults(lambda calls: calls.limit_memory(container, back, with_swap))
+        await _give_back(targets, target, back, with_swap)
     used_up = f"{used} bytes in use, limit {limit}"
     if not life.over:
         return Bite(False, f"{used_up}: it still runs")
@@ -61,3 +63,24 @@ async def run_out(targets: Targets, target: Target) -> Bite:
     events = await life.witnessed(Change.END)
     evidence = f"{used_up}; {events}; the engine shows OOMKilled {str(state['OOMKilled']).lower()}"
     return Bite(bool(state["OOMKilled"]) and events is not None and "oom" in events, evidence)
+
+
+async def _give_back(targets: Targets, target: Target, memory: int, with_swap: int) -> None:
+    """Set a limit again. An engine refuses while the container is on its way out, and afterwards takes it.
+
+    Raises:
+        FaultFailedError: it does not take it: the node would be ended again as soon as it comes back.
+    """
+    container = target.place.container
+    for last in (False,) * (_TRIES - 1) + (True,):
+        try:
+            await targets.engine.faults(lambda calls: calls.limit_memory(container, memory, with_swap))
+        except EngineError as exc:
+            if last:
+                raise FaultFailedError(
+                    f"{target.name} keeps a memory limit that is too low for it: {exc.message}",
+                    f"docker update --memory {memory} --memory-swap {with_swap} {container[:12]}",
+                ) from exc
+            await asyncio.sleep(_AGAIN_S)
+        else:
+            return

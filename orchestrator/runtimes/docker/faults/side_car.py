@@ -40,7 +40,7 @@ _TOOLS = ("iptables-restore", "iptables-save", "tc")
 _SIOCGIFADDR = 0x8915
 _CLOSED_PORT = 9
 """Nobody listens there: whoever is reached says no at once."""
-_BEFORE_S, _HEARS_S, _HANGS_S, _MEETS_S, _OFFERS_S = 0.4, 1.0, 0.25, 0.5, 0.25
+_BEFORE_S, _HEARS_S, _HANGS_S, _MEETS_S, _LOSES_S, _OFFERS_S = 0.4, 1.0, 0.25, 0.5, 2.0, 0.25
 _HEARD = ("connected", "refused")
 _ENOUGH, _AT_ONCE = 200, 50
 _DATAGRAM = bytes(1400)
@@ -154,7 +154,7 @@ def _heard(host: str, port: int) -> str:
 def _lost(hosts: Sequence[str], rule: int) -> Document:
     """Knock at closed doors, each of which answers with a packet, until some answers were lost."""
     sent = answered = 0
-    until = time.monotonic() + _MEETS_S
+    until = time.monotonic() + _LOSES_S  # of one packet in a thousand takes many
     while time.monotonic() < until:
         answered += _knock(hosts[sent // _AT_ONCE % len(hosts)])
         sent += _AT_ONCE

@@ -15,6 +15,7 @@ from orchestrator.runtimes.errors import FaultFailedError
 
 _RECIPE = """\
 FROM {image}
+LABEL rollnet.build=unfinished
 USER 0:0
 RUN apt-get update -qq \\
  && DEBIAN_FRONTEND=noninteractive apt-get install -qq --yes --no-install-recommends iptables iproute2 \\

@@ -26,7 +26,7 @@ async def unplug(targets: Targets, fault: Unplug) -> Bite:
     if target.life is None:
         return Bite(False, f"{fault.node} is down; it is off the fabric when it comes back")
     if witness is None:
-        return Bite(False, "it is off the fabric, but no other node runs that could notice")
+        return Bite(False, "it is off the fabric, but no other node is on it that could notice")
     # By its address if it had one: some engines leave lookups of names that are gone without an answer, which takes seconds.
     after = await _seen_by(targets, witness, target, had)
     evidence = f"{witness.name} looks for {fault.node}: {before} before, {after} after; the engine shows it off the fabric"
@@ -52,7 +52,7 @@ async def plug(targets: Targets, fault: Unplug) -> Healing:
 async def _witnessed(targets: Targets, target: Target) -> tuple[Target | None, str]:
     """Another node, which can look for this one, and what it sees; best one that sees it."""
     seen: tuple[Target | None, str] = None, ""
-    for witness in _witnesses(targets, target):
+    for witness in await _witnesses(targets, target):
         outcome = await _seen_by(targets, witness, target)
         if outcome in HEARD:
             return witness, outcome
@@ -61,9 +61,10 @@ async def _witnessed(targets: Targets, target: Target) -> tuple[Target | None, s
     return seen
 
 
-def _witnesses(targets: Targets, target: Target) -> Sequence[Target]:
-    others = (other for name, other in targets.by_name.items() if name != target.name)
-    return [other for other in others if other.life is not None and not other.life.paused]
+async def _witnesses(targets: Targets, target: Target) -> Sequence[Target]:
+    """All others that run; who is off the fabric sees nobody, whatever is done to this one."""
+    there = (targets.by_name[name] for name in await targets.addresses() if name != target.name)
+    return [other for other in there if other.life is not None and not other.life.paused]
 
 
 async def _seen_by(targets: Targets, witness: Target, target: Target, address: str | None = None) -> str:

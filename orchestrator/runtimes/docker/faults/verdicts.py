@@ -16,10 +16,9 @@ def bite_of(fault: Fault, asked: dict[str, Any], told: dict[str, Any], peer: Pee
         case Blackhole() | Reset():
             return _cut(fault, asked, told, peer)
         case PacketLoss(share=share):
-            lost, sent = told["matched"][asked["look"]["at"]], told["after"]["sent"]
-            return Bite(
-                lost > 0, f"{lost} of {sent} probe packets lost on their way here, {share:.4g} asked for"
-            )
+            lost, seen = told["matched"][asked["look"]["at"]], told["after"]
+            probes = f"{seen['answered']} of {seen['sent']} probes were answered"
+            return Bite(lost > 0, f"{lost} packets lost on their way here, {share:.4g} asked for; {probes}")
         case Throttle(bytes_per_s=rate):
             queue, seen = told["queue"], told["after"]
             held = queue.get("overlimits", 0) + queue.get("drops", 0) + queue.get("backlog", 0)

@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import errno
-import fcntl
 import os
 import tempfile
 import time
@@ -13,17 +12,21 @@ from pathlib import Path
 
 import orjson
 
-from orchestrator.rundir import cache
+from orchestrator.rundir import cache, home
 from orchestrator.runtimes.docker import labels
 from orchestrator.runtimes.docker.engine import Engine
 from orchestrator.runtimes.docker.errors import DiskFullError, EngineError, ImageError
 from orchestrator.runtimes.docker.image.contents import FOLDER, Contents, gather, write_context
 from orchestrator.runtimes.docker.image.dependencies import PROBE, Interpreter, unpacked
+from orchestrator.runtimes.docker.image.lock import alone
 
 BASE_VARIABLE = "ROLLNET_BASE_IMAGE"
 DEFAULT_BASE = "python:3.11-slim"
 MAKE_BASE = FOLDER / "make-base"
 """Makes a base image from Debian packages."""
+
+TOOLS_SUFFIX = "-tools"
+"""How the name of an image ends that stands on one of these, see ``faults.tools``."""
 
 Progress = Callable[[str], None]
 
@@ -55,7 +58,10 @@ async def ensure_image(engine: Engine, progress: Progress, *, again: bool = Fals
     contents = await asyncio.to_thread(gather)
     if not again and (found := await find_image(engine, contents)) is not None:
         return found
-    async with _disk_of_ours(), _alone(progress):
+    async with (
+        _disk_of_ours(),
+        alone(cache(), lambda: progress("waiting for another process that builds it")),
+    ):
         if not again and (found := await find_image(engine, contents)) is not None:
             return found  # another process has built it while we waited
         return await _build(engine, contents, progress)
@@ -73,13 +79,22 @@ async def find_image(engine: Engine, contents: Contents) -> Image | None:
 
 
 async def prune_images(engine: Engine) -> list[str]:
-    """Remove images of ours that neither this checkout nor any container uses; returns their names."""
+    """Remove images of ours that neither this checkout nor any container uses; returns their names.
+
+    An image with tools has no container of its own between two faults: it stays as long as the image that it stands on.
+    """
     current = (await asyncio.to_thread(gather)).name
-    removed = []
+    removed: list[str] = []
+    with_tools: list[str] = []
     for image in await engine.images():
         names = [name for name in image.get("RepoTags") or [] if not name.startswith("<none>")]
-        if current not in names:
-            removed += [name for name in names or [str(image["Id"])[7:19]] if await engine.remove_image(name)]
+        with_tools += [name for name in names if name.endswith(TOOLS_SUFFIX)]
+        others = [name for name in names or [str(image["Id"])[7:19]] if name not in {current, *with_tools}]
+        removed += [name for name in others if await engine.remove_image(name)]
+    for name in with_tools:
+        stands = await engine.inspect_image(name.removesuffix(TOOLS_SUFFIX)) is not None
+        if not stands and await engine.remove_image(name):
+            removed.append(name)
     return removed
 
 
@@ -90,7 +105,7 @@ async def _build(engine: Engine, contents: Contents, progress: Progress) -> Imag
     interpreter = Interpreter.parse(base, await _probe(engine, base))
     dependencies = await unpacked(interpreter, cache(), progress)
     marks = {labels.IMAGE: contents.digest, labels.BASE: base}
-    with tempfile.TemporaryFile(dir=_folder()) as file:
+    with tempfile.TemporaryFile(dir=cache()) as file:
         await asyncio.to_thread(write_context, contents, dependencies, file)
         progress(f"building {contents.name} on {base} from {file.tell() / 1e6:.0f} MB")
         file.seek(0)
@@ -129,7 +144,7 @@ async def _have_base(engine: Engine, base: str, progress: Progress) -> None:
 
 
 async def _probe(engine: Engine, base: str) -> object:
-    said = await engine.output_of(base, PROBE)
+    said = await engine.output_of(base, PROBE, labels.of_work(home(), "probe"))
     try:
         return orjson.loads(said)
     except orjson.JSONDecodeError as exc:
@@ -149,28 +164,6 @@ async def _disk_of_ours() -> AsyncIterator[None]:
         if exc.errno in {errno.ENOSPC, errno.EDQUOT}:
             raise DiskFullError(what, "make room there, or choose another place: XDG_CACHE_HOME=…") from exc
         raise ImageError(what, "choose another place: XDG_CACHE_HOME=…") from exc
-
-
-@contextlib.asynccontextmanager
-async def _alone(progress: Progress) -> AsyncIterator[None]:
-    """One build at a time: the second finds what the first has made."""
-    with (_folder() / "image.lock").open("ab") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            progress("waiting for another process that builds it")
-            while True:
-                await asyncio.sleep(0.2)  # a lock in a thread could not be given up by Ctrl-C
-                with contextlib.suppress(BlockingIOError):
-                    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                    break
-        yield
-
-
-def _folder() -> Path:
-    folder = cache()
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder
 
 
 def _shown(path: Path) -> str:

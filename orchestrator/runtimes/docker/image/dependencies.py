@@ -28,6 +28,8 @@ PROBE = ("python3", "-c", _QUESTION)
 """Run in a base image: prints what :class:`Interpreter` is made of."""
 _OLDEST_GLIBC, _NEWEST_MUSL = 5, 2
 _SHOWN_LINES = 15
+SCRATCH = "making-"
+"""How names of folders begin that are not finished."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +71,11 @@ class Interpreter:
         return [*tags, *(f"manylinux{year}_{self.machine}" for year in ("2014", "2010", "1"))]
 
 
+def kept_in(cache: Path) -> Path:
+    """Where a cache has them."""
+    return cache / "image-dependencies"
+
+
 async def unpacked(interpreter: Interpreter, cache: Path, progress: Callable[[str], None]) -> Path:
     """The folder of dependencies for an interpreter, from the cache or made now.
 
@@ -81,12 +88,12 @@ async def unpacked(interpreter: Interpreter, cache: Path, progress: Callable[[st
         ImageError: pip can't get them.
     """
     asked = "\n".join([LOCK.read_text(), str(interpreter.python), *interpreter.platforms()])
-    kept = cache / "image-dependencies" / hashlib.blake2b(asked.encode(), digest_size=8).hexdigest()
+    kept = kept_in(cache) / hashlib.blake2b(asked.encode(), digest_size=8).hexdigest()
     if kept.is_dir():
         return kept
     kept.parent.mkdir(parents=True, exist_ok=True)
     progress(f"getting the dependencies of nodes for Python {'.'.join(map(str, interpreter.python))}")
-    with tempfile.TemporaryDirectory(prefix="making-", dir=kept.parent) as scratch:
+    with tempfile.TemporaryDirectory(prefix=SCRATCH, dir=kept.parent) as scratch:
         folder = Path(scratch) / "lib"
         await _pip(interpreter, folder)
         await asyncio.to_thread(_trim, folder)
