@@ -27,12 +27,13 @@ from bridge.wire.atomic import LegResult
 from bridge.wire.crash_points import crash_point
 from bridge.wire.journal import Journal
 from bridge.wire.slot import Block, Payload, payload_digest, without
+from rollup_node.derivation.votes import REASONS, failing
 from rollup_node.engines.base import Engine, ExecutedBlock, Header, TransactionResult
 from rollup_node.errors import Diverged, EngineFailed, NotNext, StaleTerm
 from rollup_node.gated import GatedEngine, Staged
 from rollup_node.gateway import Heads
 from rollup_node.messages import Commit, StageRequest
-from rollup_node.outcome import journal_outcome, journal_staged
+from rollup_node.outcome import journal_outcome, journal_settled, journal_staged
 from rollup_node.store import Store
 
 LONGEST_ROLLBACK = 128
@@ -77,6 +78,8 @@ class Chain:
         """Of each block's payload as L1 would tell it, by number: what derivation compares."""
         self._contents: dict[int, str] = {}
         """Of the payload that was executed, where bundles of L1's take no effect."""
+        self._results: dict[int, tuple[str, str]] = {}
+        """Hash and state root of each block, by number."""
         self._void: tuple[int, str] | None = None
         """Number and digest of a payload that L1 holds and that is no block as it stands: bundles of it take no effect."""
 
@@ -147,9 +150,9 @@ class Chain:
 
         Raises:
             StaleTerm: a deposed sequencer.
-            NotNext: blocks before this one are missing here, another one is in its place, or a bundle in it fails here, which no
-                honest sequencer decides: the block is not served, and L1's word on it is waited for.
-            Diverged: the block executes to another hash than the decided one.
+            NotNext: blocks before this one are missing here, another one is in its place, or it is not what it is said to be: a
+                bundle in it fails here, or it executes to another hash or state root. No honest sequencer decides that: the
+                block is not served, and L1's word on it is waited for.
         """
         async with self._gated.lock:
             if not recovered:
@@ -213,7 +216,7 @@ class Chain:
                     for part in content.bundles
                 }
             await self._make_room(number, payload)
-            return (await self._gated.stage(content)).legs(chain_id)
+            return (await self._gated.stage(content, reasons=REASONS)).legs(chain_id)
 
     async def derive(
         self, chain_id: int, number: int, payload: Payload, dropped: Collection[str] = ()
@@ -238,12 +241,13 @@ class Chain:
             replaced = False
             if not self._holds(number, payload, content):
                 replaced = await self._make_room(number, payload)
-                staged = await self._gated.stage(content)
+                staged = await self._gated.stage(content, reasons=REASONS)
                 crash_point("rollup.derive.executed")
                 header = staged.executed.header
                 block = Block(chain_id, number, header.hash, header.state_root, content)
                 await self._accept(staged, block, payload_digest(payload))
             safe = max(self.safe, number)
+            self.store.note_judged(number)
             # noted before anybody is told: a restart must not let it go back
             self.store.note_settled(safe, self.finalized)
             self.safe = safe
@@ -252,6 +256,10 @@ class Chain:
     def final(self, number: int, payload: Payload, broken: Collection[str]) -> bool:
         """Whether finalized L1 held this payload for block ``number`` when this node read it, and all but what is torn took effect."""
         return number <= self.finalized and self._holds(number, payload, without(payload, broken))
+
+    def result(self, number: int) -> tuple[str, str]:
+        """Hash and state root of a block of this chain, the head's or an earlier one's."""
+        return self._results[number]
 
     def l1_moved(self) -> None:
         """L1 was reorganised: what it contradicted may count again."""
@@ -281,10 +289,26 @@ class Chain:
         return self._digests.get(self.gate.number)
 
     def settle(self, safe: int, finalized: int) -> None:
-        """How far L1, and finalized L1, hold this chain."""
-        self.safe = min(safe, self.gate.number)
+        """How far L1, and finalized L1, hold this chain; never further than it was held against L1 as it stands in the log."""
+        self.safe = min(safe, self.gate.number, self.store.judged)
         self.finalized = min(finalized, self.safe)
         self.store.note_settled(self.safe, self.finalized)
+
+    def covered(self, number: int, **output: Any) -> None:
+        """A final output on L1 covers the safe blocks up to this one: tell the journal of those that it was not told of.
+
+        Args:
+            number: of the block that the output is of.
+            output: details of the output, for the journal.
+        """
+        first, last = self.store.settled + 1, min(number, self.safe)
+        if last < first:
+            return
+        for height in range(first, last + 1):
+            journal_settled(self.journal, height, self.store.block(height).payload, **output)
+        # told before it is noted: a crash in between tells it twice, which is harmless, and never not at all
+        crash_point("rollup.settled.told")
+        self.store.note_told(last)
 
     async def replay(self, blocks: Sequence[Block]) -> None:
         """Execute blocks of this node's own store again (nothing is journaled or stored: it has been).
@@ -343,18 +367,17 @@ class Chain:
         if self._digests.get(number) != payload_digest(block.payload) or number in self._contents:
             raise NotNext(f"{name}, but {'L1 holds' if number <= self.safe else 'here is'} another")
         if number == self.gate.number and block.hash != self.gate.hash:
-            found = f"{name}, committed here {self.gate.hash}"
-            raise Diverged(found) if parent == self.gate.parent else NotNext(f"{found} on another parent")
+            where = "" if parent == self.gate.parent else " on another parent"
+            raise NotNext(f"{name}, committed here {self.gate.hash}{where}")
 
     async def _open_gate(self, block: Block, *, stored: bool = False, sure_of_parent: bool = True) -> None:
-        staged = await self._gated.stage(block.payload)
+        staged = await self._gated.stage(block.payload, reasons=REASONS)
+        header = staged.executed.header
         if not stored:
             _require_success(block, staged)
-        header = staged.executed.header
-        if header.hash != block.hash:
-            roots = f"state root {block.state_root} against {header.state_root}"
-            found = f"block {block.number}: decided {block.hash}, executed {header.hash} ({roots})"
-            raise Diverged(found) if sure_of_parent else NotNext(f"{found}: its parent may be another")
+            _require_result(block, header, sure_of_parent=sure_of_parent)
+        elif header.hash != block.hash:
+            raise Diverged(f"block {block.number}: committed here as {_told(block, header)}")
         crash_point("rollup.commit.executed")
         own = payload_digest(block.payload)
         await self._accept(staged, block, self.store.claims.get(block.number, own) if stored else own, stored)
@@ -376,6 +399,7 @@ class Chain:
     def _note(self, block: Block, claim: str) -> None:
         own = payload_digest(block.payload)
         self._digests[block.number] = claim
+        self._results[block.number] = block.hash, block.state_root
         self._contents.pop(block.number, None)
         if own != claim:
             self._contents[block.number] = own
@@ -401,11 +425,26 @@ class Chain:
         await self._gated.unstage()
 
 
+def _told(block: Block, header: Header) -> str:
+    return f"{block.hash}, executed {header.hash} (state root {block.state_root} against {header.state_root})"
+
+
+def _require_result(block: Block, header: Header, *, sure_of_parent: bool) -> None:
+    """Refuse a decision that claims another result than its payload has here: a claim is no reason to stop, nor to serve it."""
+    if (block.hash, block.state_root) == (header.hash, header.state_root):
+        return
+    lie = f"decided as {_told(block, header)}"
+    if not sure_of_parent:
+        raise NotNext(f"block {block.number}: {lie}: its parent may be another")
+    log.error("commit.false", block=block.number, reason=lie)
+    raise NotNext(f"block {block.number}: {lie}")
+
+
 def _require_success(block: Block, staged: Staged) -> None:
     """Refuse a decision with a bundle that fails here: no honest sequencer makes it, so L1's word is waited for."""
     for bundle, legs in staged.legs(block.chain_id).items():
-        for leg in legs:
-            if leg.status != "success":
-                lie = f"leg {leg.leg} of bundle {bundle} is {leg.status}"
-                log.error("commit.false", block=block.number, reason=lie)
-                raise NotNext(f"block {block.number} is decided with a bundle that has no effect: {lie}")
+        lie = failing(legs)
+        if lie:
+            log.error("commit.false", block=block.number, bundle=bundle, reason=lie)
+            found = f"block {block.number} is decided with a bundle that has no effect"
+            raise NotNext(f"{found}: {bundle}: {lie}")

@@ -3,6 +3,9 @@
 A guardian in the sense of the OP Stack before fault proofs: the oracle lets one key delete outputs that are not final yet. An
 output is judged once its block is derived from L1. One that claims a block which L1 still doesn't give when half of its
 challenge period is over cannot be right either: it is deleted before it becomes final.
+
+Who watches outputs until nobody can delete them any more is also who knows what they settle: the journal is told of the blocks that an
+output covers which was found right here and is final by L1's clock.
 """
 
 import asyncio
@@ -51,8 +54,10 @@ class Challenger:
     ) -> None:
         self._chain, self._caught_up, self._outputs, self._oracle = chain, caught_up, outputs, oracle
         self._account, self._journal, self._poll_s, self._clock = account, journal, poll_s, clock
-        self._checked: list[str] = []
-        """Roots that were found right, by index."""
+        self._checked: list[tuple[str, int, int]] = []
+        """Root, L1 timestamp and L2 block number of the outputs that were found right, by index."""
+        self._final = 0
+        """How many of them the chain was told to be final."""
         self._period: int | None = None
         self._trouble = Trouble("challenger.waits", "challenger.goes_on")
 
@@ -73,8 +78,9 @@ class Challenger:
             self._period = await self._oracle.number("finalizationPeriodSeconds")
         count = await self._oracle.number("nextOutputIndex")
         del self._checked[count:]
-        if self._checked and (await self._oracle.output(len(self._checked) - 1))[0] != self._checked[-1]:
+        if self._checked and (await self._oracle.output(len(self._checked) - 1)) != self._checked[-1]:
             self._checked.clear()  # L1 was reorganised: other outputs stand there now
+        self._tell_final()
         for index in range(len(self._checked), count):
             root, timestamp, number = await self._oracle.output(index)
             verdict = self._judge(root, timestamp, number)
@@ -83,7 +89,19 @@ class Challenger:
             if verdict:
                 await self._delete(index, root, timestamp, number, verdict)
                 return
-            self._checked.append(root)
+            self._checked.append((root, timestamp, number))
+
+    def _tell_final(self) -> None:
+        """Tell the chain how far final outputs cover it: by L1's clock, as far as this node has read it, and never before L1 itself."""
+        assert self._period is not None, "read before the first output"
+        self._final = min(self._final, len(self._checked))
+        due = self._final
+        while due < len(self._checked) and self._clock() > self._checked[due][1] + self._period:
+            due += 1
+        if due > self._final:
+            root, _, number = self._checked[due - 1]
+            self._chain.covered(number, output=number, index=due - 1, root=root)
+            self._final = due
 
     def _judge(self, root: str, timestamp: int, number: int) -> str | None:
         """Why an output is wrong; empty if it is right, None if that can't be said yet."""

@@ -4,7 +4,7 @@
 
     NodeError
     ├── EngineFailed     the engine did not do what it was told: restart it and replay
-    ├── Diverged         the same payload gave another block: stop, a human must look
+    ├── Diverged         a block that was committed here is another now: stop, a human must look
     ├── StaleTerm        the caller is a deposed sequencer: refuse it
     └── NotNext          the request does not build on this node's head: follow the log first
 """
@@ -19,7 +19,7 @@ class EngineFailed(NodeError):  # noqa: N818 - states what happened
 
 
 class Diverged(NodeError):  # noqa: N818 - states what happened
-    """Executing a decided payload gave a block other than the decided one."""
+    """Executing a payload again gave another block than the one that this node had committed, and stored."""
 
 
 class StaleTerm(NodeError):  # noqa: N818 - states what happened

@@ -37,7 +37,6 @@ class Following:
         """Follow for ever.
 
         Raises:
-            Diverged: a decided block executes differently here.
             EngineFailed: the engine is gone.
         """
         while True:

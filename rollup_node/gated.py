@@ -41,8 +41,9 @@ class Staged:
         found: dict[str, list[LegResult]] = {}
         for part in self.payload.bundles:
             for leg, raw in zip(part.legs, part.transactions, strict=True):
-                status = self.results[_digest(raw)].status
-                found.setdefault(part.bundle, []).append(LegResult(leg, chain_id, status))
+                told = self.results[_digest(raw)]
+                result = LegResult(leg, chain_id, told.status, told.reason, told.data)
+                found.setdefault(part.bundle, []).append(result)
         return found
 
 
@@ -106,14 +107,18 @@ class GatedEngine:
             ]
         return [[task.result() for task in account] for account in tasks]
 
-    async def stage(self, payload: Payload) -> Staged:
+    async def stage(self, payload: Payload, *, reasons: int | None = None) -> Staged:
         """The payload's block above the gate: what lies there already, if it is the same.
+
+        Args:
+            payload: to execute.
+            reasons: how many failing legs are explained at most; all by default. Each is a trace, and somebody waits.
 
         Raises:
             EngineFailed: the engine must be restarted.
         """
         if self._staged is None or self._staged.payload != payload:
-            self._staged = await self._execute(payload)
+            self._staged = await self._execute(payload, reasons)
         return self._staged
 
     async def unstage(self) -> None:
@@ -153,7 +158,7 @@ class GatedEngine:
         with self._moving():
             return await self.engine.request(method, params)
 
-    async def _execute(self, payload: Payload) -> Staged:
+    async def _execute(self, payload: Payload, reasons: int | None) -> Staged:
         await self.unstage()
         transactions = block_transactions(payload, self.gate.number + 1)
         self.hidden = {to_hex(keccak256(raw)) for raw in transactions}
@@ -161,10 +166,10 @@ class GatedEngine:
         with self._moving():
             executed = await self.engine.execute(BlockInput(self.gate, payload.timestamp, fee, transactions))
         results = {result.hash: result for result in executed.results}
-        for digest in {_digest(raw) for part in payload.bundles for raw in part.transactions}:
-            if results[digest].status == "failed":
-                reason, data = await self.engine.explain(digest)
-                results[digest] = TransactionResult(digest, "failed", reason, data)
+        legs = dict.fromkeys(_digest(raw) for part in payload.bundles for raw in part.transactions)
+        for digest in [digest for digest in legs if results[digest].status == "failed"][:reasons]:
+            reason, data = await self.engine.explain(digest)
+            results[digest] = TransactionResult(digest, "failed", reason, data)
         return Staged(payload, executed, results)
 
     @contextlib.contextmanager

@@ -1,7 +1,8 @@
 """Wires one rollup node and keeps it alive: ``python -m rollup_node`` (configuration: ``bridge.wire.configuration``).
 
 The public listener opens only once the chain is recovered, so whoever gets an answer gets the right one. When the engine dies the
-node rebuilds it in place; when the chain diverges the node stops, because serving on would hide a broken promise.
+node rebuilds it in place. When a block that it committed executes differently now the node stops, because serving on would hide a broken
+promise; what others say of a block is no such thing.
 """
 
 import asyncio
@@ -20,13 +21,14 @@ from bridge.l1.follower import L1Follower
 from bridge.wire.configuration import read_configuration
 from bridge.wire.crash_points import arm_at_boot, crash_order
 from bridge.wire.derivation import Derivation, Member, Rules
-from bridge.wire.errors import RESOURCE_UNAVAILABLE, SERVER_ERROR, RpcError
+from bridge.wire.errors import RESOURCE_UNAVAILABLE, RpcError
 from bridge.wire.journal import Journal
 from bridge.wire.jsonrpc import Client, dispatcher
 from bridge.wire.server import run_until_signalled, serve
 from rollup_node.chain import Chain
-from rollup_node.derivation.joint import VOTE, Joint, Peer, Place, RemotePeer
+from rollup_node.derivation.joint import VOTE, Joint, Peer, RemotePeer
 from rollup_node.derivation.live import LiveDerivation
+from rollup_node.derivation.votes import Place
 from rollup_node.engines.base import Header
 from rollup_node.engines.evm import EvmEngine
 from rollup_node.errors import Diverged, EngineFailed, NodeError, NotNext, StaleTerm
@@ -42,7 +44,7 @@ from rollup_node.store import Store
 CHECKPOINT_BLOCKS = 250
 """Blocks between two checkpoints: at about 4 ms a block a restart replays for at most a second."""
 EXIT_DIVERGED = 70
-"""Exit code of a node whose chain diverged."""
+"""Exit code of a node whose chain is not what it committed."""
 
 STALE_TERM, NOT_NEXT = -39001, -39002
 """Error codes of the control listener."""
@@ -60,7 +62,9 @@ class Config:
     control_port: int
     engine_port: int
     token: str
-    """Bearer token of the control listener."""
+    """Bearer token of the control listener: the sequencer's."""
+    vote_token: str
+    """Bearer token with which the other rollups ask for this one's votes, there and nothing else."""
     sequencer_url: str
     l1_url: str
     l1_chain_id: int
@@ -69,7 +73,7 @@ class Config:
     members: tuple[Member, ...]
     """Every rollup of its sequencing set, itself included."""
     peers: Mapping[int, tuple[str, str]]
-    """The others' control listeners by chain id: address and bearer token."""
+    """The others' control listeners by chain id: address and voting token."""
     batch_inbox: str
     batcher: str
     """Address that superbatches come from."""
@@ -94,7 +98,7 @@ class Config:
         ports = {key: int(value) for key, value in fields.items() if key.endswith("_port")}
         members = tuple(Member(member["chain_id"], member["portal"].lower()) for member in fields["members"])
         peers = {
-            member["chain_id"]: (member["control_url"], member["token"])
+            member["chain_id"]: (member["control_url"], member["vote_token"])
             for member in fields["members"]
             if member["chain_id"] != fields["chain_id"]
         }
@@ -107,7 +111,7 @@ class Config:
 
 
 class ControlRpc:
-    """What the sequencer and the other rollups of the set may ask of a rollup node, on a listener of its own behind a token."""
+    """What the sequencer may ask of a rollup node, on a listener of its own behind a token; and, behind another, what the other rollups may."""
 
     def __init__(self, chain: Chain, following: Following, joint: Joint) -> None:
         self._chain, self._following, self._joint = chain, following, joint
@@ -119,10 +123,12 @@ class ControlRpc:
                 "rollup_commit": self._commit,
                 "rollup_rewind": self._rewind,
                 "rollup_accounts": self._accounts,
-                VOTE: self._vote,
+                "rollup_ping": self._ping,
                 "rollnet_crashAt": crash_order("rollup"),
             }
         )
+        self.handle_vote = dispatcher({VOTE: self._vote})
+        """For the other rollups."""
 
     async def failed(self) -> NodeError:
         """The error that ends this chain, once there is one."""
@@ -153,6 +159,9 @@ class ControlRpc:
             await self._chain.greet(term)
             return self._with_payload(await self._chain.rewind(number, digest))
 
+    async def _ping(self) -> None:
+        """Alive: answered at once, whatever else is going on."""
+
     async def _accounts(self, addresses: list[str]) -> list[list[str]]:
         async with self._translated():
             return await self._chain.accounts(addresses)
@@ -170,18 +179,17 @@ class ControlRpc:
         except NotNext as exc:
             self._following.wake()
             raise RpcError(NOT_NEXT, str(exc)) from exc
-        except (EngineFailed, Diverged) as exc:
+        except EngineFailed as exc:
             if not self._failed.done():
                 self._failed.set_result(exc)
-            code = SERVER_ERROR if isinstance(exc, Diverged) else RESOURCE_UNAVAILABLE
-            raise RpcError(code, f"{type(exc).__name__}: {exc}") from exc
+            raise RpcError(RESOURCE_UNAVAILABLE, f"{type(exc).__name__}: {exc}") from exc
 
 
 async def run(config: Config) -> None:
     """Run until SIGTERM.
 
     Raises:
-        Diverged: a decided block executes differently here.
+        Diverged: a block that was committed here executes differently now.
     """
     data = Path(config.data_dir)
     arm_at_boot(data)
@@ -228,7 +236,10 @@ async def _one_life(config: Config, store: Store, journal: Journal, stop: "async
         public = PublicRpc(
             chain, config.chain_id, sequencer, dev_methods=config.dev_methods, more=rollup_rpc.methods
         )
-        await stack.enter_async_context(serve(control.handle, config.control_port, token=config.token))
+        guests = {config.vote_token: control.handle_vote}
+        await stack.enter_async_context(
+            serve(control.handle, config.control_port, token=config.token, guests=guests)
+        )
         await stack.enter_async_context(serve(public.handle, config.rpc_port, websocket=public.websocket))
         log.info("node.ready", head=chain.gate.number)
         settlement = SettlingConfig(

@@ -1,4 +1,4 @@
-"""What a rollup node's journal says of transactions and of a bundle's legs: staged, executed, reverted.
+"""What a rollup node's journal says of transactions and of a bundle's legs: staged, executed, reverted, settled.
 
 Each event names the sequencer's event that caused it, so the graph of one message is exact across nodes.
 """
@@ -8,6 +8,7 @@ from typing import Any
 
 from bridge.wire.journal import Journal
 from bridge.wire.keccak import from_hex, keccak256, to_hex
+from bridge.wire.slot import Payload
 from bridge.wire.stages import Stage
 from rollup_node.engines.base import TransactionResult
 from rollup_node.messages import Commit, StageRequest
@@ -76,6 +77,23 @@ def journal_outcome(journal: Journal, message: Commit, *, recovered: bool) -> No
             journal.emit(
                 Stage.LEG_EXECUTED, bundle_id=part.bundle, leg=leg, cause=cause, tx=_digest(raw), **marks
             )
+
+
+def journal_settled(journal: Journal, number: int, payload: Payload, **output: Any) -> None:
+    """Journal that the legs of a block are covered by an output that is final on L1; a bundle is settled once all its rollups say so.
+
+    Args:
+        journal: the node's.
+        number: of the block.
+        payload: what took effect in it.
+        output: details of the output that covers it.
+    """
+    marks = {"block": number, **output}
+    for raw in payload.transactions:
+        journal.emit(Stage.SETTLED, msg_id=_digest(raw), **marks)
+    for part in payload.bundles:
+        for leg in part.legs:
+            journal.emit(Stage.SETTLED, bundle_id=part.bundle, leg=leg, **marks)
 
 
 def _digest(raw: str) -> str:

@@ -13,6 +13,7 @@ import orjson
 
 from bridge.contracts.addresses import L2_TO_L1_MESSAGE_PASSER
 from bridge.wire.crash_points import crash_within
+from bridge.wire.disk import DISK, Disk
 from bridge.wire.errors import PeerUnreachable, RpcError
 from bridge.wire.outputs import OutputParts
 from rollup_node.engines.base import Engine, Header
@@ -58,10 +59,11 @@ class Outputs:
         engine: the node's.
         path: file that keeps them; lines of JSON, the last for a number counts.
         interval: L2 blocks between two proposals.
+        disk: where the file is.
     """
 
-    def __init__(self, engine: Engine, path: Path, interval: int) -> None:
-        self._engine, self._path, self._interval = engine, path, interval
+    def __init__(self, engine: Engine, path: Path, interval: int, disk: Disk = DISK) -> None:
+        self._engine, self._path, self._interval, self._disk = engine, path, interval, disk
         self._outputs: dict[int, Output] = {}
         good = 0
         for line in path.read_bytes().splitlines(keepends=True) if path.exists() else ():
@@ -87,11 +89,18 @@ class Outputs:
             output = await read_output(self._engine, header)
         except (RpcError, PeerUnreachable) as exc:
             raise EngineFailed(f"no output of block {header.number}, which was just executed: {exc}") from exc
+        line = orjson.dumps(output) + b"\n"
+        file = self._disk.open(self._path)
+        end = self._disk.size(self._path)
+        try:
+            crash_within("rollup.output.torn", lambda part: self._disk.append(file, part), line)
+            self._disk.append(file, line)
+        except OSError:
+            self._disk.cut(file, end)  # else the next note would stand on the same line
+            raise
+        finally:
+            self._disk.close(file)
         self._outputs[header.number] = output
-        with self._path.open("ab") as file:
-            line = orjson.dumps(output) + b"\n"
-            crash_within("rollup.output.torn", lambda part: os.write(file.fileno(), part), line)
-            file.write(line)
 
     def at(self, number: int) -> Output | None:
         """The output of a safe block, if it was due for proposal."""

@@ -6,11 +6,15 @@ reading stops at the first line that is not whole.
 
 ::
 
-    blocks.log              one line per committed block, return to an earlier one, or slot with bundles that have no effect:
-                            crc32, space, JSON
+    blocks.log              one line per committed block, return to an earlier one, slot with bundles that have no effect,
+                            height up to which blocks were judged: crc32, space, JSON
     checkpoint-N-H.state    engine state at block N with hash H, written to a temporary name and renamed
-    term                    highest term seen
+    term                    highest term seen; the one file that is durable when it is answered
     safe, finalized         last block that L1, and that finalized L1, was seen to hold
+
+A machine that dies takes the log's end with it and may leave the small files. So they count only up to the height that the *log* says
+was judged: that line follows whatever judging changed (blocks that went, bundles without effect, blocks that came), and a log that lost
+any of it has lost the line too. A promise of the sequencer's that L1 contradicted is then a promise again, never safe or final.
 
 The log says which checkpoints count: one of a block that it doesn't hold (any more) is of no use, because nobody could say what L1
 confirms of the blocks below it.
@@ -49,6 +53,10 @@ class Store:
         self._folder, self._disk = folder, disk
         self._log_path = folder / "blocks.log"
         self._log = disk.open(self._log_path)
+        self._end = disk.size(self._log_path)
+        """Bytes of whole lines."""
+        self._places: dict[int, int] = {}
+        """Where the line of each block that counts begins, by number; known once blocks were read."""
         self.term = self._read_number("term")
         self.safe = self._read_number("safe")
         self.finalized = self._read_number("finalized")
@@ -56,6 +64,10 @@ class Store:
         """Digests of the payloads that L1 holds for blocks which turned out otherwise, by number; known once blocks were read."""
         self.dropped: dict[tuple[str, str], frozenset[str]] = {}
         """Bundles without effect, by hash of the L1 block and of the slot that holds them; known once blocks were read."""
+        self.judged = 0
+        """The last block that was held against L1 as it stands in the log; known once blocks were read."""
+        self.settled = 0
+        """The last block of which the journal was told that it is settled; known once blocks were read."""
 
     def close(self) -> None:
         """Close the log."""
@@ -68,7 +80,8 @@ class Store:
             block: the new head.
             claim: digest of the payload that it was derived from, if the block's own is another one.
         """
-        self._forget_claims(block.number)
+        self._forget(block.number)
+        self._places[block.number] = self._end
         if claim is None:
             self._write(orjson.dumps(block))
         else:
@@ -80,9 +93,20 @@ class Store:
         self.dropped[l1_block, slot] = bundles
         self._write(orjson.dumps({"dropped": sorted(bundles), "l1_block": l1_block, "slot": slot}))
 
+    def note_judged(self, number: int) -> None:
+        """Remember that L1 holds the blocks up to this one as they stand here."""
+        if number > self.judged:
+            self._write(orjson.dumps({"judged": number}))
+            self.judged = number
+
+    def note_told(self, number: int) -> None:
+        """Remember that the journal was told of everything up to a block that it is settled."""
+        self._write(orjson.dumps({"settled": number}))
+        self.settled = number
+
     def rewind(self, number: int) -> None:
         """Blocks after ``number`` count no more; checkpoints of them go."""
-        self._forget_claims(number + 1)
+        self._forget(number + 1)
         self._write(orjson.dumps({"rewind": number}))
         crash_point("rollup.rewind.stored")
         for checkpoint in self.checkpoints():
@@ -95,15 +119,21 @@ class Store:
         """Every block that counts, in order; what follows the first damaged line is cut off, for it will be fetched again."""
         good = 0
         kept: list[Block] = []
-        self.claims, self.dropped = {}, {}
+        self.claims, self.dropped, self.judged, self.settled, self._places = {}, {}, 0, 0, {}
         with self._disk.reader(self._log_path) as log:
             for line in log:
                 body = _body(line)
                 if body is None:
                     break
-                good += len(line)
+                begin, good = good, good + len(line)
                 if "dropped" in body:
                     self.dropped[body["l1_block"], body["slot"]] = frozenset(body["dropped"])
+                    continue
+                if "judged" in body:
+                    self.judged = body["judged"]
+                    continue
+                if "settled" in body:
+                    self.settled = body["settled"]
                     continue
                 if "rewind" in body:
                     self._drop(kept, body["rewind"] + 1)
@@ -111,11 +141,24 @@ class Store:
                 block = Block.from_json(body.get("block", body))
                 self._drop(kept, block.number)  # after damage blocks come again
                 kept.append(block)
+                self._places[block.number] = begin
                 if "claim" in body:
                     self.claims[block.number] = body["claim"]
         self._disk.cut(self._log, good)
+        self._end = good
         crash_point("rollup.boot.read")
         return kept
+
+    def block(self, number: int) -> Block:
+        """One block that counts, read again from the log.
+
+        Raises:
+            KeyError: there is none of this number.
+        """
+        with self._disk.reader(self._log_path) as log:
+            log.seek(self._places[number])
+            body = _body(log.readline())
+        return Block.from_json(body.get("block", body))
 
     def checkpoints(self) -> list[Checkpoint]:
         """Stored engine states, newest first."""
@@ -142,7 +185,7 @@ class Store:
     def raise_term(self, term: int) -> None:
         """Remember a newer term."""
         if term > self.term:
-            self._write_number("term", term)
+            self._write_number("term", term, durable=True)
             crash_point("rollup.term.raised")
             self.term = term
 
@@ -159,22 +202,37 @@ class Store:
     def _drop(self, blocks: list[Block], first: int) -> None:
         while blocks and blocks[-1].number >= first:
             blocks.pop()
-        self._forget_claims(first)
+        self._forget(first)
 
-    def _forget_claims(self, first: int) -> None:
+    def _forget(self, first: int) -> None:
+        """Blocks from here on are others, or none: what was noted of them is of others."""
         for number in [number for number in self.claims if number >= first]:
             del self.claims[number]
+        number = first
+        while self._places.pop(number, None) is not None:
+            number += 1
+        self.judged, self.settled = min(self.judged, first - 1), min(self.settled, first - 1)
 
     def _write(self, body: bytes) -> None:
         line = b"%08x %s\n" % (zlib.crc32(body), body)
-        crash_within("rollup.block.torn", lambda part: self._disk.write(self._log, part), line)
-        self._disk.write(self._log, line)
+        crash_within("rollup.block.torn", lambda part: self._disk.append(self._log, part), line)
+        try:
+            self._disk.append(self._log, line)
+        except OSError:
+            self._disk.cut(self._log, self._end)  # else half a line would take all that follows it with it
+            raise
+        self._end += len(line)
 
-    def _write_number(self, name: str, number: int) -> None:
-        temporary = self._folder / f"{name}.tmp"
-        temporary.write_text(str(number))
+    def _write_number(self, name: str, number: int, *, durable: bool = False) -> None:
+        temporary, target = self._folder / f"{name}.tmp", self._folder / name
+        if durable:
+            self._disk.save(temporary, str(number).encode())
+        else:
+            temporary.write_text(str(number))
         crash_point("rollup.note.written")
-        temporary.replace(self._folder / name)
+        temporary.replace(target)
+        if durable:
+            self._disk.sync_folder(self._folder)
 
     def _read_number(self, name: str) -> int:
         with contextlib.suppress(OSError, ValueError):

@@ -3,10 +3,16 @@
 The policy is a seam: it says in which order items are considered. Filling is common to all policies and keeps what execution needs:
 nonces without gaps, gas below each rollup's block limit, a size that L1 takes, deadlines, and rollups that are up. An item that does not fit now
 keeps waiting. On each rollup transactions run before bundles, so a transaction that follows a bundle's nonce waits for the next slot.
+
+A sender's items may wait in another order than that of their nonces (they were sent at once, and admitted as they came). Each has its
+turn at its place, or as soon as the one whose nonce is before it was taken: what had to wait only for its nonce is not put
+behind those that came after it, and a whole backlog goes into one slot as far as it has room. Bundles run in the policy's
+order, but for those that have to follow another's nonce.
 """
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+import heapq
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from bridge.wire.system import SYSTEM_GAS
@@ -72,38 +78,75 @@ def select(
         base_fees: of each rollup's next block, wei per gas; what offers less waits.
     """
     fees = base_fees or {}
+    items = list(ordered)
+    filling = _Filling({chain: limit - SYSTEM_GAS for chain, limit in gas_limits.items()})
+    open_items = (item for item in items if item.max_timestamp >= timestamp and _can_run(item, up, fees))
+    _by_turns(open_items, dict(next_nonce), filling.takes)
     nonces = dict(next_nonce)
-    room = {chain: limit - SYSTEM_GAS for chain, limit in gas_limits.items()}
-    bytes_left = MAX_BYTES
-    bundled: set[Account] = set()
-    transactions: list[Item] = []
+    for leg in (leg for item in filling.transactions for leg in item.legs):
+        nonces[leg.chain_id, leg.sender] = leg.nonce + 1
     bundles: list[Item] = []
-    expired: list[Item] = []
-    for item in ordered:
-        if item.max_timestamp < timestamp:
-            expired.append(item)
-            continue
-        if len(transactions) + len(bundles) >= MAX_ITEMS or not _can_run(item, up, fees):
-            continue
+    chosen = {item.id for item in filling.bundles}
+    _by_turns((item for item in items if item.id in chosen), nonces, _collecting(bundles))
+    expired = tuple(item for item in items if item.max_timestamp < timestamp)
+    return Selection(tuple(filling.transactions), tuple(bundles), expired)
+
+
+@dataclass(slots=True)
+class _Filling:
+    """A slot that is being filled."""
+
+    room: dict[int, int]
+    """Gas left, by chain id."""
+    bytes_left: int = MAX_BYTES
+    bundled: set[Account] = field(default_factory=set)
+    transactions: list[Item] = field(default_factory=list)
+    bundles: list[Item] = field(default_factory=list)
+
+    def takes(self, item: Item) -> bool:
+        """Take an item whose nonces are next, if there is room; what has none now has none later."""
+        if len(self.transactions) + len(self.bundles) >= MAX_ITEMS:
+            return False
         accounts = {(leg.chain_id, leg.sender) for leg in item.legs}
-        if item.kind == "transaction" and accounts & bundled:
-            continue
+        if item.kind == "transaction" and accounts & self.bundled:
+            return False
         gas, size = _gas(item), published_bytes(item.legs)
-        if not _nonces_follow(item, nonces) or any(room[chain] < needed for chain, needed in gas.items()):
-            continue
-        if size > bytes_left:
-            continue
-        bytes_left -= size
+        if size > self.bytes_left or any(self.room[chain] < needed for chain, needed in gas.items()):
+            return False
+        self.bytes_left -= size
         for chain, needed in gas.items():
-            room[chain] -= needed
-        for leg in item.legs:
-            nonces[leg.chain_id, leg.sender] = leg.nonce + 1
+            self.room[chain] -= needed
         if item.kind == "bundle":
-            bundled |= accounts
-            bundles.append(item)
+            self.bundled |= accounts
+            self.bundles.append(item)
         else:
-            transactions.append(item)
-    return Selection(tuple(transactions), tuple(bundles), tuple(expired))
+            self.transactions.append(item)
+        return True
+
+
+def _by_turns(ordered: Iterable[Item], nonces: dict[Account, int], takes: Callable[[Item], bool]) -> None:
+    """Offer each item once, at its place or as soon as its nonces are next; of several the one with the earliest place first.
+
+    Args:
+        ordered: by place.
+        nonces: the next of each account; moved on.
+        takes: whether it is taken.
+    """
+    waiting: dict[tuple[Account, int], list[tuple[int, Item]]] = {}
+    for place, item in enumerate(ordered):
+        ready = [(place, item)]
+        while ready:
+            turn = heapq.heappop(ready)
+            legs = turn[1].legs
+            awaited = _awaited(turn[1], nonces)
+            if awaited is not None:
+                waiting.setdefault(awaited, []).append(turn)
+            elif _nonces_follow(turn[1], nonces) and takes(turn[1]):
+                for leg in legs:
+                    nonces[leg.chain_id, leg.sender] = leg.nonce + 1
+                for account in dict.fromkeys((leg.chain_id, leg.sender) for leg in legs):
+                    for following in waiting.pop((account, nonces[account]), ()):
+                        heapq.heappush(ready, following)
 
 
 def published_bytes(legs: Iterable[Transaction]) -> int:
@@ -131,6 +174,27 @@ def _nonces_follow(item: Item, nonces: Mapping[Account, int]) -> bool:
             return False
         expected[account] = leg.nonce + 1
     return True
+
+
+def _collecting(items: list[Item]) -> Callable[[Item], bool]:
+    """Takes everything."""
+
+    def takes(item: Item) -> bool:
+        items.append(item)
+        return True
+
+    return takes
+
+
+def _awaited(item: Item, nonces: Mapping[Account, int]) -> tuple[Account, int] | None:
+    """An account whose next nonce has to become another before this can run, and which; None if there is none."""
+    begun: set[Account] = set()
+    for leg in item.legs:
+        account = (leg.chain_id, leg.sender)
+        if account not in begun and leg.nonce > nonces.get(account, 0):
+            return account, leg.nonce
+        begun.add(account)
+    return None
 
 
 def by_chain(items: Sequence[Item]) -> dict[int, list[Item]]:

@@ -2,10 +2,16 @@
 
 A rollup is *up* once it has been greeted in this term and its head is the last decided block. One that fails to answer is left
 out of slots, and greeted again and again until it is back and has caught up; the others go on meanwhile.
+
+How long may the others wait for one? Executing a full block takes seconds, and a node that is paused or cut off answers nothing, ever: to tell
+the two apart by a time limit alone makes every slot wait for the longest block. So whoever takes long is *pinged*, which a node answers at
+once however much its engine has to do, and is given up as soon as it doesn't. That costs the others less than a second once: from
+then on it is out of slots, and greeted beside them. A node that answers pings but does not finish (its engine hangs) has the long limit,
+and each time it fails it must wait longer until it is greeted again.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Collection, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -20,8 +26,16 @@ from shared_sequencer.errors import RollupDown
 
 GREET_SECONDS = 0.1
 """Pause between two greetings of a rollup that is down."""
+LONGEST_GREET_SECONDS = 10.0
+"""The same for one that answers when it is greeted and hangs whenever it has work: it doubles from one time to the next."""
 STAGE_SECONDS = 5.0
-"""Longest wait for a staged block: a paused node must not hold the others for longer."""
+"""Longest wait for a staged block of a node that is alive."""
+PING_AFTER_SECONDS = 0.2
+"""An answer that takes longer makes the node prove that it is alive; also between two such proofs."""
+PING_SECONDS = 0.6
+"""Longest wait for the proof: with the time before it, what a paused node costs the others, once."""
+OVERSLEPT_SECONDS = 0.3
+"""A time limit that ends so much too late says nothing of the node that was asked: whoever asked was not there to hear."""
 
 log = structlog.get_logger()
 
@@ -48,6 +62,8 @@ class Rollup:
     produced: float = 0.0
     """Monotonic time of the last block, seconds."""
     down: asyncio.Event = field(default_factory=asyncio.Event)
+    hangs: int = 0
+    """How often in a row it was alive and did not finish."""
 
     @property
     def up(self) -> bool:
@@ -66,10 +82,52 @@ class Rollup:
             RollupDown: with the node's words.
         """
         try:
-            return await self.client.call(method, *params, deadline=deadline)
+            answer = await self._call(method, params, deadline)
         except (RpcError, PeerUnreachable) as exc:
             self.lose(str(exc))
             raise RollupDown(f"{self.name}: {exc}") from exc
+        if method == "rollup_stage":
+            self.hangs = 0
+        return answer
+
+    async def _call(self, method: str, params: Sequence[Any], deadline: float) -> Any:
+        """The answer of a node that is alive.
+
+        Raises:
+            RpcError: the node's refusal.
+            PeerUnreachable: it does not answer, or not even a ping.
+        """
+        asking = asyncio.ensure_future(self.client.call(method, *params, deadline=deadline))
+        alive = False
+        try:
+            while not (await asyncio.wait({asking}, timeout=PING_AFTER_SECONDS))[0]:
+                alive = await self._ping(asking) or alive
+            return asking.result()
+        except PeerUnreachable:
+            self.hangs += alive and asking.done()
+            raise
+        finally:
+            await _end(asking)
+
+    async def _ping(self, asking: "asyncio.Future[Any]") -> bool:
+        """Whether the node says that it is alive; no matter any more once it has answered.
+
+        Raises:
+            PeerUnreachable: it says nothing.
+        """
+        clock = asyncio.get_running_loop().time
+        began = clock()
+        ping = asyncio.ensure_future(self.client.call("rollup_ping", deadline=PING_SECONDS))
+        try:
+            await asyncio.wait({asking, ping}, return_when=asyncio.FIRST_COMPLETED)
+            if asking.done():
+                return False
+            if clock() - began > PING_SECONDS + OVERSLEPT_SECONDS:
+                return False  # this process was stopped itself: what it did not hear is no proof of anything
+            ping.result()
+            return True
+        finally:
+            await _end(ping)
 
     def lose(self, reason: str) -> None:
         """Leave it out until it is greeted again."""
@@ -100,6 +158,8 @@ class Rollup:
             if self.up:
                 await on_up()
                 await self.down.wait()
+                if self.hangs:
+                    await asyncio.sleep(min(GREET_SECONDS * 2**self.hangs, LONGEST_GREET_SECONDS))
             else:
                 await asyncio.sleep(GREET_SECONDS)
 
@@ -126,3 +186,11 @@ class Rollup:
         else:
             self.head, self.hash, self.state = head, head["hash"], "up"
             log.info("rollup.up", rollup=self.name, head=self.number)
+
+
+async def _end(task: "asyncio.Future[Any]") -> None:
+    """End a request that nobody waits for any more; what became of it is of no interest."""
+    task.cancel()
+    await asyncio.wait({task})
+    if not task.cancelled():
+        task.exception()

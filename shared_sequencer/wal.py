@@ -132,9 +132,7 @@ class WriteAheadLog:
         with self._writing:
             crash_point("sequencer.wal.writing")
             crash_within("sequencer.wal.torn", lambda part: self._disk.write(self._fd, part), data)
-            view = memoryview(data)
-            while view:
-                view = view[self._disk.write(self._fd, view) :]
+            self._disk.append(self._fd, data)
             crash_point("sequencer.wal.written")
             self._disk.sync(self._fd)
             crash_point("sequencer.wal.synced")

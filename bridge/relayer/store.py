@@ -17,6 +17,7 @@ from bridge.l1.database import open_database, transaction
 from bridge.relayer.lifecycle import State
 from bridge.relayer.retrying import Retry
 from bridge.relayer.schema import SCHEMA, VERSION
+from bridge.relayer.table import Table
 from bridge.relayer.withdrawal import Withdrawal
 from bridge.wire.keccak import to_hex
 
@@ -90,6 +91,9 @@ class Store:
 
     def __init__(self, path: Path) -> None:
         self._database = open_database(path, SCHEMA, VERSION)
+        self._messages = Table(
+            self._database, "message", "chain_id", tuple(map(str, State)), _columns, _message
+        )
 
     def close(self) -> None:
         """Close the file; safe to run twice."""
@@ -112,7 +116,7 @@ class Store:
     def save(self, messages: Iterable[Message], l1: Checkpoint | None = None) -> None:
         """Keep messages as they are now, all or none, and L1's head if they were read there."""
         with self.together() as database:
-            self._put(messages)
+            self._messages.put(messages)
             if l1 is not None:
                 database.execute("DELETE FROM l1")
                 database.execute("INSERT INTO l1 VALUES (?, ?)", (l1.number, l1.hash))
@@ -125,7 +129,7 @@ class Store:
     def scanned(self, chain_id: int, messages: Iterable[Message], until: Checkpoint) -> None:
         """A rollup was read up to a block, and this is what was found."""
         with self.together() as database:
-            self._put(messages)
+            self._messages.put(messages)
             row = (chain_id, until.number, until.hash)
             database.execute("INSERT OR REPLACE INTO checkpoint VALUES (?, ?, ?)", row)
             database.execute(
@@ -137,7 +141,7 @@ class Store:
     def rewound(self, chain_id: int, messages: Iterable[Message], to: int) -> None:
         """A rollup has lost its blocks after a number, and this is what became of its messages."""
         with self.together() as database:
-            self._put(messages)
+            self._messages.put(messages)
             database.execute("DELETE FROM checkpoint WHERE chain_id = ? AND number > ?", (chain_id, to))
 
     def checkpoints(self, chain_id: int) -> list[Checkpoint]:
@@ -147,56 +151,36 @@ class Store:
 
     def get(self, chain_id: int, digest: str) -> Message | None:
         """One message of one rollup."""
-        found = self._read("chain_id = ? AND hash = ?", (chain_id, digest))
+        found = self._messages.find("chain_id = ? AND hash = ?", (chain_id, digest))
         return found[0] if found else None
 
     def named(self, digest: str) -> list[Message]:
         """All messages of a hash: two rollups can send the same."""
-        return self._read("hash = ?", (digest,))
+        return self._messages.find("hash = ?", (digest,))
 
     def carrying(self, chain_id: int, block: int, data: bytes) -> Message | None:
         """The withdrawal of a rollup's block that makes a certain call on L1."""
-        found = self._read("chain_id = ? AND block = ? AND data = ?", (chain_id, block, data))
+        found = self._messages.find("chain_id = ? AND block = ? AND data = ?", (chain_id, block, data))
         return found[0] if found else None
 
     def unfinished(self, chain_id: int) -> list[Message]:
         """All that something may still have to be done about."""
-        return self._read("chain_id = ? AND state NOT IN (?, ?)", (chain_id, *_FINISHED))
+        return self._messages.find("chain_id = ? AND state NOT IN (?, ?)", (chain_id, *_FINISHED))
 
     def finalized(self, chain_id: int) -> list[Message]:
         """All that were finalized."""
-        return self._read("chain_id = ? AND state = ?", (chain_id, State.FINALIZED))
+        return self._messages.find("chain_id = ? AND state = ?", (chain_id, State.FINALIZED))
 
     def page(self, filters: Mapping[str, Any], limit: int, offset: int) -> list[Message]:
         """Messages by rollup and block; filters are columns and their values."""
-        condition = " AND ".join(f"{column} = ?" for column in filters) or "1"
-        end = f"{condition} ORDER BY chain_id, block, hash LIMIT ? OFFSET ?"
-        return self._read(end, (*filters.values(), limit, offset))
+        return self._messages.page(filters, limit, offset)
 
     def counts(self) -> dict[int, dict[str, int]]:
         """How many messages are in which state, by rollup; ``dead`` counts dead letters among them."""
-        found: dict[int, dict[str, int]] = {}
-        query = "SELECT chain_id, state, count(*), sum(dead) FROM message GROUP BY chain_id, state"
-        for chain_id, state, count, dead in self._database.execute(query):
-            counts = found.setdefault(chain_id, dict.fromkeys((*map(str, State), "dead"), 0))
-            counts[state] = count
-            counts["dead"] += dead
-        return found
-
-    def _put(self, messages: Iterable[Message]) -> None:
-        self._database.executemany(
-            "INSERT OR REPLACE INTO message VALUES (?, ?, ?, ?, ?, ?, ?)", [_row(each) for each in messages]
-        )
-
-    def _read(self, condition: str, values: tuple[Any, ...]) -> list[Message]:
-        query = f"SELECT fields, data FROM message WHERE {condition}"  # noqa: S608 - conditions are ours
-        try:
-            return [_message(fields, data) for fields, data in self._database.execute(query, values)]
-        except sqlite3.OperationalError as exc:
-            raise ValueError(f"cannot look for {condition}: {exc}") from exc
+        return self._messages.counts()
 
 
-def _row(message: Message) -> tuple[Any, ...]:
+def _columns(message: Message) -> tuple[Any, ...]:
     fields = asdict(message)
     data = fields["withdrawal"].pop("data")
     for name in _WIDE:

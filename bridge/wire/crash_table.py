@@ -212,7 +212,7 @@ rollup.boot.replayed | rollup_node.recovery.recover | each boot
     the replay begins again, to the same head
 
 rollup.note.written | rollup_node.store.Store._write_number | each boot, and each change of safe
-    a new term, safe or finalized number under a temporary name -> its rename
+    a new term (durably), safe or finalized number under a temporary name -> its rename
     the old number counts: no term that was answered is forgotten, L1 tells the others again
 
 rollup.term.raised | rollup_node.store.Store.raise_term | each boot of the sequencer
@@ -294,6 +294,10 @@ rollup.rewind.told | rollup_node.chain.Chain._rewind | blocks that are taken bac
 rollup.safe.noted | rollup_node.store.Store.note_settled | each change of safe
     the safe number -> the finalized number
     finalized is not above safe, and neither goes back
+
+rollup.settled.told | rollup_node.chain.Chain.covered | an output that becomes final
+    legs that a final output covers are in the journal -> it is stored that they were told
+    they are told again, and count once
 
 rollup.control.done | rollup_node.chain.Chain.mutate | each control method
     a control method has changed the engine -> its state is stored

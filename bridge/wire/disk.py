@@ -1,9 +1,12 @@
 """The disk as logs use it: files that grow at their end, are synced, and are cut there. One place, so that a simulation can put another.
 
-Only what the durability of a node rests on goes through here; a log that asks for nothing else can be run on a disk in memory that
+A system call may take less than it was given (a disk that runs full, a signal, a quota): whoever writes something that must be whole uses
+:meth:`Disk.append`. Only what the durability of a node rests on goes through here; a log that asks for nothing else can be run on a disk in memory that
 forgets, at a crash, what was not synced (``orchestrator.simulation``).
 """
 
+import contextlib
+import errno
 import fcntl
 import os
 from pathlib import Path
@@ -45,6 +48,30 @@ class Disk:
             OSError: the disk refuses.
         """
         return os.write(descriptor, data)
+
+    def append(self, descriptor: int, data: bytes) -> None:
+        """Append all of it, in as many writes as that takes.
+
+        Raises:
+            OSError: the disk refuses; the beginning may be there.
+        """
+        view = memoryview(data)
+        while view:
+            taken = self.write(descriptor, view)
+            if taken <= 0:
+                raise OSError(errno.EIO, "the disk takes nothing, and does not say why")
+            view = view[taken:]
+
+    def save(self, path: Path, data: bytes) -> None:
+        """Make a file that is this and nothing else, durable but for its name. Raises as :meth:`append`."""
+        with contextlib.suppress(FileNotFoundError):
+            path.unlink()
+        descriptor = self.open(path)
+        try:
+            self.append(descriptor, data)
+            self.sync_all(descriptor)
+        finally:
+            self.close(descriptor)
 
     def sync(self, descriptor: int) -> None:
         """Return once everything that was appended outlives the machine. Raises as :meth:`write`."""

@@ -1,12 +1,11 @@
 """The event journal: one JSON line per fact, written so that SIGKILL loses nothing that was said.
 
-Each event is one unbuffered ``write`` on a descriptor opened for appending: once :meth:`Journal.emit` returns, the line
+Each event is one unbuffered ``write`` on a descriptor opened for appending (more, where the disk takes less): once :meth:`Journal.emit` returns, the line
 is in the page cache and survives the death of the process (not of the machine; what must survive that is in
 the write-ahead log). Latency uses ``mono_ns``, which is one clock for all processes of a Linux host; ``cause`` makes
 the happens-before graph exact.
 """
 
-import contextlib
 import os
 import time
 from collections.abc import Sequence
@@ -16,6 +15,8 @@ from types import TracebackType
 from typing import Any, Self
 
 import orjson
+
+from bridge.wire.disk import DISK, Disk
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,11 +70,10 @@ class Event:
 class Journal:
     """Appends events of one node to its own file; cheap enough for every leg (about 10 µs a line)."""
 
-    def __init__(self, path: Path, node: str, role: str) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        self._fd = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o644)
-        if _torn(path):
-            os.write(self._fd, b"\n")  # the life before was killed in the middle of a line
+    def __init__(self, path: Path, node: str, role: str, disk: Disk = DISK) -> None:
+        self._disk, self._fd = disk, disk.open(path)
+        self._torn = _torn(path)
+        """Whether the file ends in the middle of a line: a life was killed there, or the disk was full."""
         self._node, self._role = node, role
         self._boot = format(time.time_ns(), "x")
         self._seq = 0
@@ -110,6 +110,7 @@ class Journal:
 
         Raises:
             ValueError: ``at_ns`` lies in the future: what has not happened is no fact.
+            OSError: the disk refuses; what was written of the line is left out by readers.
         """
         now_ns, wall_ns = time.monotonic_ns(), time.time_ns()
         ago_ns = 0 if at_ns is None else now_ns - at_ns
@@ -130,12 +131,15 @@ class Journal:
             cause=tuple(cause),
             attrs=attrs,
         )
-        os.write(self._fd, orjson.dumps(record, option=orjson.OPT_APPEND_NEWLINE))
+        line = orjson.dumps(record, option=orjson.OPT_APPEND_NEWLINE)
+        begun, self._torn = self._torn, True
+        self._disk.append(self._fd, b"\n" + line if begun else line)
+        self._torn = False
         return record.id
 
     def close(self) -> None:
         """Close the file; emitting afterwards is an error."""
-        os.close(self._fd)
+        self._disk.close(self._fd)
 
     def __enter__(self) -> Self:
         return self
@@ -161,14 +165,16 @@ def subject(kind: str, identity: str) -> dict[str, Any]:
 
 
 def read_journal(path: Path) -> list[Event]:
-    """All whole lines of one journal; a torn last line, the mark of a killed writer, is left out.
+    """All whole lines of one journal; torn lines, the mark of a killed writer or a full disk, are left out.
 
     Raises:
-        ValueError: a line before the last is no event.
+        ValueError: a whole line is no event.
     """
-    lines = path.read_bytes().split(b"\n")
-    events = [Event.from_json(line) for line in lines[:-1] if line]
-    if lines[-1]:
-        with contextlib.suppress(ValueError):
-            events.append(Event.from_json(lines[-1]))
+    events = []
+    for line in filter(None, path.read_bytes().split(b"\n")):
+        try:
+            orjson.loads(line)
+        except orjson.JSONDecodeError:
+            continue
+        events.append(Event.from_json(line))
     return events

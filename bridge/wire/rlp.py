@@ -40,6 +40,18 @@ def decode(data: bytes) -> Item:
     return item
 
 
+def without_last(data: bytes, last: Sequence[Item]) -> bytes:
+    """The serialisation of a list without its last members, cut out of that of the whole.
+
+    Args:
+        data: as :func:`decode` has taken it.
+        last: byte strings of at most 55 bytes.
+    """
+    head = 1 if data[0] <= 0xF7 else data[0] - 0xF6
+    size = sum(1 if len(item) == 1 and item[0] < 0x80 else 1 + len(item) for item in map(string, last))
+    return _length(len(data) - head - size, 0xC0) + data[head : len(data) - size]
+
+
 def integer(item: Item) -> int:
     """The item as a canonical unsigned integer.
 
@@ -113,7 +125,15 @@ def _decode(data: bytes, start: int, bound: int, depth: int) -> tuple[Item, int]
         return body, end
     members: list[Item] = []
     while begin < end:
-        member, begin = _decode(data, begin, end, depth + 1)
+        first = data[begin]
+        if first < 0x80:
+            member: Item = data[begin : begin + 1]
+            begin += 1
+        elif 0x81 < first <= 0xB7 and begin + first - 0x7F <= end:  # short strings are most of what there is
+            member = data[begin + 1 : begin + first - 0x7F]
+            begin += first - 0x7F
+        else:
+            member, begin = _decode(data, begin, end, depth + 1)
         members.append(member)
     return members, end
 

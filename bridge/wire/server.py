@@ -5,7 +5,8 @@ import contextlib
 import hmac
 import signal
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from types import MappingProxyType
 
 from aiohttp import web
 
@@ -23,6 +24,7 @@ async def serve(
     *,
     host: str = HOST,
     token: str | None = None,
+    guests: Mapping[str, Handler] = MappingProxyType({}),
     websocket: Callable[[web.Request], Awaitable[web.StreamResponse]] | None = None,
 ) -> AsyncIterator[None]:
     """Serve JSON-RPC on ``POST /`` (and WebSocket on ``GET /`` if given) until the context ends.
@@ -32,6 +34,7 @@ async def serve(
         port: TCP port; the socket is bound with SO_REUSEADDR so that a reserved port can be taken.
         host: address to bind.
         token: bearer token that callers must show, or None for a public listener.
+        guests: who answers those that show another token, by that token: they may ask nothing else.
         websocket: handler of upgrade requests.
 
     Raises:
@@ -39,12 +42,12 @@ async def serve(
     """
 
     async def post(request: web.Request) -> web.StreamResponse:
-        if token is not None and not hmac.compare_digest(
-            request.headers.get("authorization", "").encode(errors="surrogateescape"),
-            f"Bearer {token}".encode(),
-        ):
+        answerer = handler if token is None else _admitted(request, {token: handler, **guests})
+        if answerer is None:
             return web.Response(status=401, text="bearer token missing or wrong")
-        return web.Response(body=await answer(await request.read(), handler), content_type="application/json")
+        return web.Response(
+            body=await answer(await request.read(), answerer), content_type="application/json"
+        )
 
     async def get(request: web.Request) -> web.StreamResponse:
         if websocket is not None and request.headers.get("upgrade", "").lower() == "websocket":
@@ -76,6 +79,17 @@ async def serve(
     finally:
         await runner.cleanup()
         listener.close()
+
+
+def _admitted(request: web.Request, handlers: Mapping[str, Handler]) -> Handler | None:
+    """Who answers the token that a request shows; every token is compared, in the same time."""
+    shown = request.headers.get("authorization", "").encode(errors="surrogateescape")
+    found = [
+        handler
+        for token, handler in handlers.items()
+        if hmac.compare_digest(shown, f"Bearer {token}".encode())
+    ]
+    return found[0] if found else None
 
 
 async def run_until_signalled() -> None:

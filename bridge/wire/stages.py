@@ -31,7 +31,7 @@ class Stage(StrEnum):
     PUBLISHED = "bundle.published"
     """The superbatch that holds the bundle is in an L1 block."""
     SETTLED = "bundle.settled"
-    """The outputs that cover the bundle are final on L1 (needs the L1 bridge)."""
+    """An output that covers the leg's block is final on L1; told by each rollup of its own legs, the last of which settles the bundle."""
 
     MESSAGE_SUBMITTED = "message.submitted"
     """The client sent the transaction that sends the message (its own clock)."""

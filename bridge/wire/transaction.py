@@ -115,7 +115,7 @@ def _decode_typed(raw: bytes) -> Transaction:
     parity, r, s = map(rlp.integer, fields[-3:])
     if max_fee < priority_fee:
         raise Malformed("max priority fee per gas higher than max fee per gas")
-    payload = keccak256(raw[:1] + rlp.encode(fields[:-3]))
+    payload = keccak256(raw[:1] + rlp.without_last(raw[1:], fields[-3:]))
     return Transaction(
         raw=raw,
         hash=keccak256(raw),

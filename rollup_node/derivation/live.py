@@ -6,7 +6,11 @@
 
 The node has most blocks before L1 does, so nearly always this only confirms them. It adds blocks when the sequencer is gone (batches that
 this node never heard of, blocks that the end of a window forces), and it replaces blocks that L1 contradicts. Where it has to wait for
-the word of another rollup, everything after that waits too, and L1 is read on: it may take back what is waited for.
+the word of another rollup, everything after that waits too, and L1 is read on: it may take back what is waited for. Asking goes on
+beside reading, so that a node that hangs holds up nothing but what needs its word.
+
+What a batch claims of a block, its hash and its state root, is a claim: the block is what its payload comes to here, and a claim that is
+another is named (``claim.false``), as ``rollnet verify`` does.
 
 A node that starts reads L1 from its beginning again. Until it has come as far as L1 was then, the safe and finalized heads of its last
 life stand: they went up to there, and they must not go back only because the node was restarted.
@@ -24,12 +28,10 @@ from bridge.wire.derivation import Derivation, DerivedSlot, Event, ForcedBlock
 from bridge.wire.errors import PeerUnreachable, RpcError
 from bridge.wire.jsonrpc import Client
 from bridge.wire.l1 import L1Block, L1Changes, Rewound
-from bridge.wire.slot import Payload
+from bridge.wire.slot import Block, Payload
 from rollup_node.chain import Chain
-from rollup_node.derivation.joint import Joint, Place
-
-PATIENCE_S = 0.05
-"""Between two questions for a missing word, seconds."""
+from rollup_node.derivation.joint import Joint
+from rollup_node.derivation.votes import Place
 
 log = structlog.get_logger()
 
@@ -79,6 +81,8 @@ class LiveDerivation:
         """Whether that moved since the heads were last set by it."""
         self._final = 0
         """Number of the finalized L1 block by which they were."""
+        self._belied = False
+        """Whether the last block was not what its batch claims."""
 
     @property
     def waits(self) -> bool:
@@ -93,24 +97,40 @@ class LiveDerivation:
         """
         changes = self._follower.changes()
         following = asyncio.ensure_future(anext(changes, None))
+        asking = asyncio.ensure_future(self._joint.ask())
+        hearing = asyncio.ensure_future(self._joint.heard.wait())
         try:
             while True:
-                await asyncio.wait({following}, timeout=PATIENCE_S if self._waiting else None)
+                awaited = {following, hearing} if asking.done() else {following, hearing, asking}
+                await asyncio.wait(awaited, return_when=asyncio.FIRST_COMPLETED)
+                if asking.done():
+                    asking.result()  # there is nobody to ask
+                if hearing.done():
+                    self._joint.heard.clear()
+                    hearing = asyncio.ensure_future(self._joint.heard.wait())
                 told = following.done()
                 change = following.result() if told else None
                 if change is not None:
                     self._take(change)
-                await self._advance()
-                if self._unsettled or self._final != self._follower.finalized:
-                    await self._settle(l1)
-                if told and change is None:
-                    return  # only L1s of tests have an end
+                await self._go_on(l1)
+                if told and change is None:  # only L1s of tests have an end
+                    while self._waiting and await self._joint.answered():
+                        self._joint.heard.clear()
+                        await self._go_on(l1)
+                    return
                 if told:
                     following = asyncio.ensure_future(anext(changes, None))
         finally:
-            following.cancel()
-            with contextlib.suppress(asyncio.CancelledError, Exception):
-                await following  # whatever it says now, the reason for the end is another
+            for task in (following, asking, hearing):
+                task.cancel()
+                with contextlib.suppress(asyncio.CancelledError, Exception):
+                    await task  # whatever it says now, the reason for the end is another
+
+    async def _go_on(self, l1: Client) -> None:
+        """Do what can be done by now, and serve the heads that follow from it."""
+        await self._advance()
+        if self._unsettled or self._final != self._follower.finalized:
+            await self._settle(l1)
 
     def _take(self, change: L1Block | Rewound) -> None:
         if isinstance(change, L1Block):
@@ -150,8 +170,25 @@ class LiveDerivation:
                     if dropped is None:
                         return False
                     await self._derive(block.number, block.payload, dropped)
+                    self._name_false_claim(block, read.place)
                     read.reached = block.number
         return True
+
+    def _name_false_claim(self, block: Block, place: Place) -> None:
+        """Say where a batch claims another block than its payload gives; of those that only follow from that nothing more."""
+        derived, claimed = self._chain.result(block.number), (block.hash, block.state_root)
+        if derived != claimed and not self._belied:
+            log.error("claim.false", block=block.number, claimed=claimed, derived=derived)
+            self._chain.journal.emit(
+                "claim.false",
+                block=block.number,
+                l1_block=place.number,
+                claimed=block.hash,
+                claimed_root=block.state_root,
+                derived=derived[0],
+                derived_root=derived[1],
+            )
+        self._belied = derived != claimed
 
     async def _derive(self, number: int, payload: Payload, dropped: frozenset[str] = frozenset()) -> bool:
         """Tell the chain of a block; whether that moved its head."""

@@ -12,11 +12,12 @@ from bridge.wire.derivation import Derivation
 from bridge.wire.keccak import from_hex, to_hex
 from bridge.wire.slot import Block, BundlePart, Slot
 from bridge.wire.testing import Op, Program, signed
-from rollup_node.derivation.joint import Joint, Place, Word
+from rollup_node.derivation.joint import ASK_S, Joint
 from rollup_node.derivation.live import LiveDerivation
 from rollup_node.derivation.testing import DEADLINE, SALT, ToyL1, ToyReader, ToySequencer, rules
 from rollup_node.derivation.verifier import Verified, Verifier
-from rollup_node.errors import Diverged, EngineFailed, NotNext
+from rollup_node.derivation.votes import Place, Word
+from rollup_node.errors import EngineFailed, NotNext
 from rollup_node.testing import Node, ToyEngine
 
 CHAINS = (901, 902, 903)
@@ -39,8 +40,17 @@ class Wire:
         self.world.asked += 1
         if self.chain in self.world.down or self.world.lose():
             return None
+        if self.chain in self.world.hung:
+            await asyncio.sleep(ASK_S)
+            return None
         word = self.world.joints[self.chain].vote(place, slot, dropped)
-        return None if word is None else Word.from_json(orjson.loads(orjson.dumps(word.to_json())))
+        if word is not None:
+            word = Word.from_json(orjson.loads(orjson.dumps(word.to_json())))
+        return self.world.twist.get(self.chain, _as_it_is)(word)
+
+
+def _as_it_is(word: Word | None) -> Word | None:
+    return word
 
 
 @dataclass
@@ -54,6 +64,10 @@ class World:
     joints: dict[int, Joint] = field(default_factory=dict)
     lives: dict[int, LiveDerivation] = field(default_factory=dict)
     down: set[int] = field(default_factory=set)
+    hung: set[int] = field(default_factory=set)
+    """Nodes that take questions and answer none."""
+    twist: dict[int, Callable[[Word | None], Word | None]] = field(default_factory=dict)
+    """What nodes that lie make of their words."""
     asked: int = 0
     lose: Callable[[], bool] = field(default=lambda: False)
     accounts: int = 0
@@ -131,7 +145,7 @@ class World:
             if hears and block.chain_id not in self.down:
                 try:
                     await self.nodes[block.chain_id].commit(block, parent=None)
-                except (NotNext, Diverged):
+                except NotNext:
                     continue  # a lie that it sees, or it missed one before
         return blocks
 

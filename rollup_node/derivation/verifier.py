@@ -11,7 +11,7 @@ holds), but believes nothing that the builder says: hashes, roots and outcomes a
 """
 
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from bridge.wire.atomic import LegResult, judge
 from bridge.wire.derivation import Derivation, DerivedSlot, ForcedBlock, Ignored, Rules
@@ -22,6 +22,7 @@ from bridge.wire.l1 import BatchTransaction, L1Block
 from bridge.wire.slot import Block, Payload, Slot, block_transactions, without
 from bridge.wire.superbatch import decode_superbatch
 from bridge.wire.wholeness import torn
+from rollup_node.derivation.votes import REASONS, failing
 from rollup_node.engines.base import BlockInput, Engine, ExecutedBlock, Header
 from rollup_node.outputs import Output, read_output
 
@@ -139,8 +140,9 @@ class Verifier:
         )
         for bundle, reason in broken.items():
             self._false(blocks.values(), bundle, None, f"torn: {reason}", where)
-        for bundle, leg in false.items():
-            self._false(blocks.values(), bundle, leg.chain_id, f"leg {leg.leg} is {leg.status}", where)
+        for bundle, legs in false.items():
+            first = next(leg for leg in legs if leg.status != "success")
+            self._false(blocks.values(), bundle, first.chain_id, failing(legs), where)
         for chain, result in executed.items():
             await self._keep(chain, result)
             self._compare(blocks[chain], result.header, where)
@@ -161,11 +163,11 @@ class Verifier:
 
     async def _jointly(
         self, slot: Slot, broken: Collection[str]
-    ) -> tuple[dict[int, ExecutedBlock], dict[str, LegResult]]:
-        """Execute a slot on all its rollups: a bundle that is broken or has a failing leg takes effect on none; the leg is told."""
+    ) -> tuple[dict[int, ExecutedBlock], dict[str, list[LegResult]]]:
+        """Execute a slot on all its rollups: a bundle that is broken or has a failing leg takes effect on none; its legs are told."""
         payloads = {block.chain_id: without(block.payload, broken) for block in slot.blocks}
         order = [terms.bundle for terms in slot.bundles if terms.bundle not in broken]
-        false: dict[str, LegResult] = {}
+        false: dict[str, list[LegResult]] = {}
         while True:
             executed = {chain: await self._execute(chain, payload) for chain, payload in payloads.items()}
             results = _leg_results(payloads, executed)
@@ -173,12 +175,25 @@ class Verifier:
             if verdict.settled:
                 return executed, false
             gone = {abort.bundle for abort in verdict.aborted} | set(verdict.deferred)
-            for bundle in sorted(gone):
-                false[bundle] = next(leg for leg in results[bundle] if leg.status != "success")
+            for bundle in (bundle for bundle in results if bundle in gone):
+                told = sum(bool(leg.reason) for legs in false.values() for leg in legs)
+                legs = await self._explained(bundle, results[bundle], payloads, REASONS - told)
+                false[bundle] = legs
             order = [bundle for bundle in order if bundle not in gone]
             for chain, payload in payloads.items():
                 await self._engines[chain].rewind(self._heads[chain].number)
                 payloads[chain] = without(payload, gone)
+
+    async def _explained(
+        self, bundle: str, legs: list[LegResult], payloads: Mapping[int, Payload], room: int
+    ) -> list[LegResult]:
+        """A bundle's legs with the reasons of those that failed, while the engines still have what they did; of many the first."""
+        reasons = {}
+        for leg in [leg for leg in legs if leg.status == "failed"][: max(room, 0)]:
+            part = next(part for part in payloads[leg.chain_id].bundles if part.bundle == bundle)
+            raw = part.transactions[part.legs.index(leg.leg)]
+            reasons[leg.leg], _ = await self._engines[leg.chain_id].explain(to_hex(keccak256(from_hex(raw))))
+        return [replace(leg, reason=reasons.get(leg.leg, leg.reason)) for leg in legs]
 
     async def _execute(self, chain: int, payload: Payload) -> ExecutedBlock:
         head = self._heads[chain]

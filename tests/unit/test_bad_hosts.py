@@ -125,7 +125,7 @@ def test_an_engine_without_room_for_the_image() -> None:
     told: list[str] = []
     try:
         with pytest.raises(EngineError) as caught:
-            client.build(BytesIO(b"x" * 100_000), "rollnet:x", {}, {}, told.append, threading.Event())
+            client.images.build(BytesIO(b"x" * 100_000), "rollnet:x", {}, {}, told.append, threading.Event())
     finally:
         client.close()
     assert (DiskFullError, True) == (type(caught.value), "image prune" in caught.value.hint)

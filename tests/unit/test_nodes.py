@@ -103,9 +103,15 @@ def test_a_sequencer_and_its_rollups_are_told_the_same(mode: str, names: list[st
     for one in sequencing_sets(plan):
         sequencer = sequencers[one.node]
         members = [
-            {key: rollup[key] for key in ("chain_id", "portal", "control_url", "token")}
+            {
+                **{key: rollup[key] for key in ("chain_id", "portal", "control_url")},
+                "vote_token": nodes[rollup["name"]]["vote_token"],
+            }
             for rollup in sequencer["rollups"]
         ]
+        tokens = [listed["token"] for listed in sequencer["rollups"]]
+        votes = [member["vote_token"] for member in members]
+        assert len({*tokens, *votes}) == 2 * len(members), "who may ask for votes may ask for nothing else"
         assert [rollup.name for rollup in one.rollups] == [rollup["name"] for rollup in sequencer["rollups"]]
         for rollup, listed in zip(one.rollups, sequencer["rollups"], strict=True):
             node = nodes[rollup.name]

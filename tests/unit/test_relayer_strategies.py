@@ -16,6 +16,7 @@ from bridge.relayer.strategies.lifecycle import (
     GIVEN_UP,
     LATE_S,
     Abort,
+    Action,
     Count,
     Decision,
     Deliver,
@@ -134,10 +135,25 @@ def test_a_decision_is_sent_again_ever_more_rarely(sent: int, at: int) -> None:
     assert due(replace(side, unsent=True), at)
 
 
+@given(st.lists(st.tuples(st.integers(0, 6), st.integers(0, LATE_S // 8)), min_size=1, max_size=8))
+def test_a_busy_keeper_sends_a_decision_once(rounds: list[tuple[int, int]]) -> None:
+    """However old the facts are that a round acts on: the same intention has the same key, which an account does once, until it is late."""
+    now, done, truth = DECIDE_BY, set[str](), [Side(Lock.LOCKED, unsent=True)]
+    for age, seconds in rounds:
+        seen = truth[max(0, len(truth) - 1 - age)]
+        for action in judge(standing(Decision.COMMIT), {7: seen}, now):
+            name = key_of(action)
+            if name not in done:  # what ``StrategySteps`` gives the account names as much
+                done.add(name)
+                truth.append(replace(truth[-1], sent=truth[-1].sent + 1, sent_at=now, unsent=False))
+        now += seconds
+    assert {key_of(Send(7, 0))} == done
+
+
 def test_steps_have_names_of_their_own() -> None:
     """Two steps that may be under way at the same time are never taken for one."""
     first, second = Call(Hop.DELIVERY, b"\1"), Call(Hop.DELIVERY, b"\2")
-    steps = [Abort(), Send(7, 0), Send(7, 1), Send(8, 0), Deliver(7, first), Deliver(7, second)]
+    steps: list[Action] = [Abort(), Send(7, 0), Send(7, 1), Send(8, 0), Deliver(7, first), Deliver(7, second)]
     steps += [Deliver(8, first), Count(7, first), Count(8, first), Refund(7), Refund(8)]
     assert len(steps) == len({key_of(step) for step in steps})
 

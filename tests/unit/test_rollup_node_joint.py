@@ -16,9 +16,9 @@ from hypothesis import strategies as st
 from bridge.wire.atomic import LegResult
 from bridge.wire.slot import Block, BundlePart, BundleTerms, Payload, Slot
 from bridge.wire.testing import Op, Program, run_virtual
-from rollup_node.derivation.joint import Place, Shared, Word, shared
 from rollup_node.derivation.testing import DEADLINE, SALT
 from rollup_node.derivation.testing_joint import CHAINS, FAILING, World
+from rollup_node.derivation.votes import Place, Shared, Word, shared
 from rollup_node.errors import NotNext
 
 
@@ -199,11 +199,19 @@ def test_what_cannot_be_judged_apart() -> None:
 
     terms = tuple(BundleTerms(name, DEADLINE, SALT) for name in names)
     slot = Slot(1, 0, names[0], 0, tuple(map(block, range(901, 907))), (), {}, terms)
-    assert Shared((names[3],), (906,)) == shared(slot, (), 905)
-    assert Shared((names[0], names[1], names[2], names[4]), (902, 903, 904)) == shared(slot, (), 901)
-    assert Shared((names[0], names[2]), (902, 904)) == shared(slot, {names[4]}, 901)
-    assert Shared((names[1],), ()) == shared(slot, {names[4]}, 903)
-    assert Shared((), ()) == shared(slot, set(names), 901)
+
+    def part(bundles: tuple[int, ...], others: tuple[int, ...], own: int) -> Shared:
+        legs = {
+            chain: {names[i]: (0,) for i in bundles if chain in touched[i]}
+            for chain in sorted((own, *others))
+        }
+        return Shared(tuple(names[i] for i in bundles), others, legs)
+
+    assert part((3,), (906,), 905) == shared(slot, (), 905)
+    assert part((0, 1, 2, 4), (902, 903, 904), 901) == shared(slot, (), 901)
+    assert part((0, 2), (902, 904), 901) == shared(slot, {names[4]}, 901)
+    assert part((1,), (), 903) == shared(slot, {names[4]}, 903)
+    assert part((), (), 901) == shared(slot, set(names), 901)
 
 
 @given(st.dictionaries(st.text(max_size=4), st.lists(st.integers(0, 9), max_size=3), max_size=3))

@@ -102,7 +102,7 @@ HISTORY = st.lists(
 def test_blocks_are_those_that_count_after_any_history(steps: list[tuple[str, int]]) -> None:
     """Appended, taken back, appended again after damage, over several lives: the log gives the chain, its claims, and what is safe of it."""
     with tempfile.TemporaryDirectory() as name:
-        store, chain, safe = Store(Path(name)), list[tuple[Block, str | None]](), 0
+        store, chain, safe, judged = Store(Path(name)), list[tuple[Block, str | None]](), 0, 0
         checkpoints: set[int] = set()
         for what, value in steps:
             if what == "append":
@@ -113,15 +113,18 @@ def test_blocks_are_those_that_count_after_any_history(steps: list[tuple[str, in
                 what == "again from here"
             ):  # blocks after a damaged line were fetched and are appended once more
                 again, chain = chain[value:], chain[:value]
+                judged = min(judged, value) if again else judged
                 for each in again:
                     chain.append((each[0], None))
                     store.append(each[0])
             elif what == "rewind":
                 store.rewind(value)
-                chain, safe = chain[:value], min(safe, value)
+                chain, safe, judged = chain[:value], min(safe, value), min(judged, value)
                 checkpoints = {number for number in checkpoints if number <= value}
             elif what == "settle":
                 safe = min(value, len(chain))
+                judged = max(judged, safe)
+                store.note_judged(safe)
                 store.note_settled(safe, safe // 2)
             elif what == "checkpoint":
                 checkpoints.add(len(chain))
@@ -130,6 +133,8 @@ def test_blocks_are_those_that_count_after_any_history(steps: list[tuple[str, in
                 store.close()
                 store = Store(Path(name))
             assert [each for each, _ in chain] == store.blocks()
+            assert [each for each, _ in chain] == [store.block(each.number) for each, _ in chain]
+            assert judged == store.judged
             assert {each.number: claim for each, claim in chain if claim} == store.claims
             assert safe == store.safe
             assert store.finalized <= safe

@@ -1,6 +1,7 @@
 """Filling a slot: what execution needs is kept for any set of waiting items, and nothing ready is left out without a reason."""
 
 from collections import Counter
+from collections.abc import Callable, Mapping
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -70,45 +71,91 @@ def test_what_is_selected_can_be_executed(items: list[Item], up: set[int], start
     assert len(set(taken)) == len(taken)
 
 
-@given(waiting(), st.sets(st.sampled_from(CHAINS), min_size=1))
-@settings(max_examples=300, deadline=None)
-def test_nothing_that_is_ready_is_passed_over(items: list[Item], up: set[int]) -> None:
-    """First come, first served: an item is left out only for a reason that stood when its turn came."""
-    chosen = _fill(items, up, {})
-    taken = {item.id for item in chosen.items}
-    assert [item.id for item in items if item.id in taken and item.kind == "bundle"] == [
-        i.id for i in chosen.bundles
+def _follows(item: Item, nonces: Mapping[Account, int]) -> bool:
+    ahead = Counter[Account]()
+    for leg in item.legs:
+        account = (leg.chain_id, leg.sender)
+        if leg.nonce != nonces.get(account, 0) + ahead[account]:
+            return False
+        ahead[account] += 1
+    return True
+
+
+def _needed(item: Item) -> Counter[int]:
+    needed = Counter[int]()
+    if item.kind == "bundle":
+        needed.update(dict.fromkeys({leg.chain_id for leg in item.legs}, SYSTEM_GAS))
+    for leg in item.legs:
+        needed[leg.chain_id] += leg.gas
+    return needed
+
+
+def _first(
+    items: list[Item], taken: list[Item], nonces: Counter[Account], fits: Callable[[Item], bool]
+) -> Item | None:
+    """The first in order of admission that could run now."""
+    left = (item for item in items if item not in taken)
+    return next((item for item in left if _follows(item, nonces) and fits(item)), None)
+
+
+def _naive(items: list[Item], up: set[int]) -> tuple[list[Item], list[Item]]:
+    """Take, again and again from the beginning, the first item that could run now; then order bundles in the same way."""
+    ready = [
+        item for item in items if item.max_timestamp >= NOW and all(leg.chain_id in up for leg in item.legs)
     ]
-    assert [i.id for i in items if i.id in taken and i.kind == "transaction"] == [
-        i.id for i in chosen.transactions
-    ]
+    taken: list[Item] = []
     nonces, gas, bundled = Counter[Account](), Counter[int](), set[Account]()
-    for item in items:
-        if item.max_timestamp < NOW:
-            continue
-        needed = Counter[int]()
-        if item.kind == "bundle":
-            needed.update(dict.fromkeys({leg.chain_id for leg in item.legs}, SYSTEM_GAS))
-        for leg in item.legs:
-            needed[leg.chain_id] += leg.gas
-        ahead = Counter[Account]()
-        follows = True
-        for leg in item.legs:
-            account = (leg.chain_id, leg.sender)
-            follows = follows and leg.nonce == nonces[account] + ahead[account]
-            ahead[account] += 1
-        ready = (
-            all(leg.chain_id in up for leg in item.legs)
-            and follows
-            and all(gas[chain] + more <= LIMITS[chain] - SYSTEM_GAS for chain, more in needed.items())
-            and not (item.kind == "transaction" and _accounts(item) & bundled)
-        )
-        assert ready == (item.id in taken), item
-        if ready:
-            gas.update(needed)
-            nonces.update(ahead)
-            if item.kind == "bundle":
-                bundled |= _accounts(item)
+
+    def fits(item: Item) -> bool:
+        return all(
+            gas[chain] + more <= LIMITS[chain] - SYSTEM_GAS for chain, more in _needed(item).items()
+        ) and not (item.kind == "transaction" and _accounts(item) & bundled)
+
+    while (item := _first(ready, taken, nonces, fits)) is not None:
+        taken.append(item)
+        gas.update(_needed(item))
+        nonces.update((leg.chain_id, leg.sender) for leg in item.legs)
+        bundled |= _accounts(item) if item.kind == "bundle" else set()
+    transactions = [item for item in taken if item.kind == "transaction"]
+    bundles: list[Item] = []
+    nonces = Counter((leg.chain_id, leg.sender) for item in transactions for leg in item.legs)
+    chosen = [item for item in items if item in taken and item.kind == "bundle"]
+    while (item := _first(chosen, bundles, nonces, lambda _: True)) is not None:
+        bundles.append(item)
+        nonces.update((leg.chain_id, leg.sender) for leg in item.legs)
+    assert len(bundles) == len(chosen)
+    return transactions, bundles
+
+
+@given(waiting(), st.sets(st.sampled_from(CHAINS), min_size=1))
+@settings(max_examples=400, deadline=None)
+def test_a_slot_is_what_the_naive_rule_fills(items: list[Item], up: set[int]) -> None:
+    """First come, first served, and whoever waits only for a nonce is served as soon as that is there: as the quadratic rule says."""
+    chosen = _fill(items, up, {})
+    assert _naive(items, up) == (list(chosen.transactions), list(chosen.bundles))
+
+
+@given(st.permutations(range(40)), st.booleans())
+@settings(max_examples=50, deadline=None)
+def test_a_backlog_out_of_order_goes_into_one_slot(order: list[int], bundles: bool) -> None:
+    """However one sender's items were admitted: all of them, in the order of their nonces, bounded by nothing but the slot's bounds."""
+    make = (lambda leg: bundle_item([leg])) if bundles else transaction_item
+    items = [make(signed(901, 0, nonce)) for nonce in order]
+    chosen = select(items, next_nonce={}, gas_limits={901: 10**9}, up={901}, timestamp=NOW)
+    assert list(range(40)) == [item.legs[0].nonce for item in chosen.items]
+
+
+def test_what_waits_for_its_nonce_keeps_its_place() -> None:
+    """A bundle that came first and follows another's nonce runs before all that came after the one with the nonce before it."""
+    first, between = bundle_item([signed(901, 0, 1)]), bundle_item([signed(901, 1, 0)])
+    before, after = bundle_item([signed(901, 0, 0)]), bundle_item([signed(901, 2, 0)])
+    opening = transaction_item(signed(901, 0, 0))
+
+    def order(*items: Item) -> tuple[Item, ...]:
+        return select(items, next_nonce={}, gas_limits={901: 10**9}, up={901}, timestamp=NOW).bundles
+
+    assert (between, before, first, after) == order(first, between, before, after)
+    assert (first, between, after) == order(first, between, opening, after)
 
 
 def test_a_transaction_after_its_senders_bundle_waits_for_the_next_slot() -> None:

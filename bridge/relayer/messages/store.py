@@ -15,6 +15,7 @@ from bridge.relayer.messages.lifecycle import State
 from bridge.relayer.messages.sightings import Sighting, Sign
 from bridge.relayer.retrying import Retry
 from bridge.relayer.store import Message, Store
+from bridge.relayer.table import Table
 from bridge.wire.keccak import to_hex
 
 _WIDE = ("nonce", "value")
@@ -57,6 +58,9 @@ class CrossingStore:
 
     def __init__(self, store: Store) -> None:
         self._store = store
+        self._crossings = Table(
+            store.database, "crossing", "source", tuple(map(str, State)), _columns, _crossing
+        )
 
     def carriers(self, sightings: Iterable[Sighting]) -> list[Message]:
         """The withdrawals that such sightings are of."""
@@ -70,34 +74,25 @@ class CrossingStore:
 
     def save(self, crossings: Iterable[Crossing]) -> None:
         """Keep messages as they are now, all or none."""
-        with self._store.together() as database:
-            query = "INSERT OR REPLACE INTO crossing VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
-            database.executemany(query, [_row(each) for each in crossings])
+        with self._store.together():
+            self._crossings.put(crossings)
 
     def get(self, digest: str) -> Crossing | None:
         """One message."""
-        found = self._read("hash = ?", (digest,))
+        found = self._crossings.find("hash = ?", (digest,))
         return found[0] if found else None
 
     def unfinished(self) -> list[Crossing]:
         """All that something may still have to be done about."""
-        return self._read("open", ())
+        return self._crossings.find("open")
 
     def page(self, filters: Mapping[str, Any], limit: int, offset: int) -> list[Crossing]:
         """Messages by source and block; filters are columns and their values."""
-        condition = " AND ".join(f"{column} = ?" for column in filters) or "1"
-        end = f"{condition} ORDER BY source, block, hash LIMIT ? OFFSET ?"
-        return self._read(end, (*filters.values(), limit, offset))
+        return self._crossings.page(filters, limit, offset)
 
     def counts(self) -> dict[int, dict[str, int]]:
         """How many messages are in which state, by source; ``dead`` counts dead letters among them."""
-        found: dict[int, dict[str, int]] = {}
-        query = "SELECT source, state, count(*), sum(dead) FROM crossing GROUP BY source, state"
-        for source, state, count, dead in self._store.database.execute(query):
-            counts = found.setdefault(source, dict.fromkeys((*map(str, State), "dead"), 0))
-            counts[state] = count
-            counts["dead"] += dead
-        return found
+        return self._crossings.counts()
 
     def see(self, sightings: Iterable[Sighting]) -> None:
         """Keep what logs said; the same again changes nothing."""
@@ -126,10 +121,6 @@ class CrossingStore:
         rows = self._store.database.execute(query, (name,))
         return tuple(Sighting(name, Sign(sign), *rest) for name, sign, *rest in rows)
 
-    def _read(self, condition: str, values: tuple[Any, ...]) -> list[Crossing]:
-        query = f"SELECT fields, data FROM crossing WHERE {condition}"  # noqa: S608 - conditions are ours
-        return [_crossing(fields, data) for fields, data in self._store.database.execute(query, values)]
-
 
 def _fields(crossing: Crossing) -> dict[str, Any]:
     fields = asdict(crossing)
@@ -138,7 +129,7 @@ def _fields(crossing: Crossing) -> dict[str, Any]:
     return fields
 
 
-def _row(crossing: Crossing) -> tuple[Any, ...]:
+def _columns(crossing: Crossing) -> tuple[Any, ...]:
     fields, envelope = _fields(crossing), crossing.envelope
     data = fields["envelope"].pop("data")
     return (

@@ -8,6 +8,10 @@
 
 Nothing depends on the keeper as long as all goes well, nor on what it remembers: what is to be done follows from the chains alone. It never gives
 up, for somebody's money is locked; a step that fails is tried again at ever longer intervals.
+
+A decision may be sent to a rollup more than once, by a keeper as by anybody: an escrow applies the first and ignores the rest, so that
+costs gas and changes nothing. The keeper itself sends it again only when it is late (``lifecycle.LATE_S``): facts that a busy machine read too long
+ago name an intention that its account has done already, and an account does each once.
 """
 
 import asyncio
