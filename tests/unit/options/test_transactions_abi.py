@@ -61,7 +61,7 @@ def test_functions_and_events_are_those_of_the_published_interface(target: bytes
     ours = {
         (
             shape.signature,
-            (True,) * len(shape.indexed) + (False,) * len(shape.plain.members),
+            (True,) * len(shape.indexed.members) + (False,) * len(shape.plain.members),
         )
         for shape in EVENTS.values()
         if shape.source == target

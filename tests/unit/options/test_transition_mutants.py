@@ -1,5 +1,6 @@
 """Each invariant is there because a mutant breaks it: a seeded crowd hunts them."""
 
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -7,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from rollup_node.engines.options.book import matching
 from rollup_node.engines.options.state.world import World
 from rollup_node.engines.options.transition import (
     accounts,
@@ -93,6 +95,33 @@ def _pays_twice(old: Any) -> Any:
     return lambda payoff, quantity, **how: old(payoff, quantity, **how) + (quantity > 0)
 
 
+def _crosses(old: Any) -> Any:
+    return lambda book, other, limit, account, quantity, self_trade, check: (quantity, 0, (), ())
+
+
+def _stops_after_one_maker(old: Any) -> Any:
+    def match(
+        book: Any, other: Any, limit: int, account: int, quantity: int, self_trade: Any, check: Any
+    ) -> Any:
+        level = other.levels.get(other.best)
+        part = min(quantity, level.next.quantity) if level else quantity
+        left, *rest = old(book, other, limit, account, part, self_trade, check)
+        return left + quantity - part, *rest
+
+    return match
+
+
+def _shortfalls_do_not_count(old: Any) -> Any:
+    return lambda margin: 0
+
+
+def _the_fund_is_generous(old: Any) -> Any:
+    def cover(world: World, context: Context, number: int, deficit: int) -> None:
+        old(world, context, number, deficit + 1)
+
+    return cover
+
+
 MUTANTS: list[tuple[str, Any, str, Callable[[Any], Any]]] = [
     ("I1", trading, "make", _free_premium),
     ("I1", trading, "WEI_PER_CASH", _lost_dust),
@@ -100,9 +129,13 @@ MUTANTS: list[tuple[str, Any, str, Callable[[Any], Any]]] = [
     ("I3", orders, "with_relief", _no_margin),
     ("I3", orders, "shortfall", _makers_trade_always),
     ("I4", calls, "spend_nonce", _nonces_are_not_noted),
+    ("I5", matching, "_match", _crosses),
+    ("I5", matching, "_match", _stops_after_one_maker),
     ("I6", block._Run, "_step", _failure_leaves_a_trace),
     ("I7", trading, "make", _remembers),
     ("I8", settlement, "cash_for", _pays_twice),
+    ("I9", liquidation, "_gap", _shortfalls_do_not_count),
+    ("I9", liquidation, "_cover", _the_fund_is_generous),
 ]  # fmt: skip
 
 
@@ -116,19 +149,25 @@ def test_a_mutant_is_caught(which: str, target: Any, name: str, made: Callable[[
 
 
 def _crowds() -> None:
-    for seed in range(4):
-        crowd(seed, 60)
+    for seed in range(5):
+        with _liquidations_watched():
+            crowd(seed, 60)
 
 
-def test_nobody_is_liquidated_into_a_greater_shortfall() -> None:
-    """I9: each partial close lessens what is missing or is not done, and the fund pays what is below zero and nothing more."""
-    closes, covers = [], []
+@contextmanager
+def _liquidations_watched() -> Iterator[Counter[str]]:
+    """I9, at each close and each time that the fund pays; counts both."""
+    met: Counter[str] = Counter()
 
     def watched(old: Any) -> Any:
         def close(world: World, context: Context, number: int, series: int) -> None:
-            before = liquidation._gap(margin_of(world, context, number))
+            before = _missing(world, context, number)
             old(world, context, number, series)
-            closes.append((before, liquidation._gap(margin_of(world, context, number))))
+            after = _missing(world, context, number)
+            assert after <= before, (
+                f"I9: a close of account {number} has made {after} of a shortfall of {before}"
+            )
+            met["closes"] += 1
 
         return close
 
@@ -137,12 +176,24 @@ def test_nobody_is_liquidated_into_a_greater_shortfall() -> None:
             account, fund = world.accounts[number], world.globals.insurance
             old(world, context, number, deficit)
             paid = fund - world.globals.insurance
-            covers.append((paid, max(0, -account.cash)))
+            missing = max(0, -account.cash)
+            assert 0 <= paid <= missing, f"I9: the fund has paid {paid} where {missing} are missing"
+            assert not world.accounts[number].cash, f"I9: account {number} isn't even after it was covered"
+            met["covers"] += 1
 
         return cover
 
     with _patched(liquidation, "_close", watched), _patched(liquidation, "_cover", covered):
+        yield met
+
+
+def _missing(world: World, context: Context, number: int) -> int:
+    margin = margin_of(world, context, number)
+    return max(0, margin.maintenance - margin.equity)
+
+
+def test_nobody_is_liquidated_into_a_greater_shortfall() -> None:
+    """I9: each partial close lessens what is missing or is not done, and the fund pays what is below zero and nothing more."""
+    with _liquidations_watched() as met:
         crowd(3, 60)
-    assert closes
-    assert all(after <= before for before, after in closes)
-    assert all(0 <= paid <= missing for paid, missing in covers)
+    assert met["closes"]

@@ -10,12 +10,13 @@ happens.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from enum import IntEnum
+from typing import NamedTuple
 
 from rollup_node.engines.options.risk import portfolio, standard
 from rollup_node.engines.options.risk.parameters import DEFAULT_PARAMETERS, RiskParameters
 from rollup_node.engines.options.risk.pending import Pending
+from rollup_node.engines.options.risk.portfolio import Sums
 from rollup_node.engines.options.risk.rows import SeriesRisk
 from rollup_node.engines.options.values import QUANTITY_UNIT, ceil_divide, int128
 
@@ -32,8 +33,7 @@ class Mode(IntEnum):
     PORTFOLIO = 1
 
 
-@dataclass(frozen=True, slots=True)
-class Margin:
+class Margin(NamedTuple):
     """One account's margin; micro-USD."""
 
     equity: int
@@ -71,6 +71,7 @@ def margin(
     mode: Mode = Mode.PORTFOLIO,
     locked: int = 0,
     parameters: RiskParameters = DEFAULT_PARAMETERS,
+    sums: Sums | None = None,
 ) -> Margin:
     """Margin of an account.
 
@@ -82,14 +83,19 @@ def margin(
         mode: Portfolio or standard.
         locked: What the account's locked legs here require, micro-USD (``combos.lock``).
         parameters: The rollup's.
+        sums: Of the positions, where they are kept; of use in portfolio mode.
 
     Raises:
         Overflow: a figure doesn't fit 128 bits.
         KeyError: a series has no risk; the caller admits only those that have.
     """
-    rule = portfolio.requirement if mode is Mode.PORTFOLIO else standard.requirement
-    owing = cash < 0 or bool(locked) or min([quantity for _, quantity in positions], default=0) < 0
-    found = rule(positions, risks, pending, parameters)
+    if mode is Mode.PORTFOLIO:
+        sums = sums or portfolio.sums_of(positions, risks)
+        found, short = portfolio.requirement_of(sums, risks, pending, parameters), sums.shorts > 0
+    else:
+        found = standard.requirement(positions, risks, pending, parameters)
+        short = any(quantity < 0 for _, quantity in positions)
+    owing = short or cash < 0 or bool(locked)
     return Margin(
         equity=int128(cash + found.value // QUANTITY_UNIT),
         maintenance=int128(found.maintenance + locked),

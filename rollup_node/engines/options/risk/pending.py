@@ -1,12 +1,10 @@
 """Open orders of one account, summed up per series for margin. Pure."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import NamedTuple
 
 
-@dataclass(frozen=True, slots=True)
-class Pending:
+class Pending(NamedTuple):
     """What may still fill of one series."""
 
     series: int
@@ -38,15 +36,15 @@ class Requirement(NamedTuple):
 
 def gather(orders: Iterable[tuple[int, bool, int, int]]) -> tuple[Pending, ...]:
     """Sum up orders (series, buys, price, quantity left), by series."""
-    found: dict[int, Pending] = {}
+    found: dict[int, list[int]] = {}
     for series, buys, price, quantity in orders:
-        known = found.get(series, Pending(series))
-        lowest = price if known.asks == 0 else min(known.lowest_ask, price)
-        found[series] = (
-            Pending(
-                series, known.bids + quantity, known.asks, max(known.highest_bid, price), known.lowest_ask
-            )
-            if buys
-            else Pending(series, known.bids, known.asks + quantity, known.highest_bid, lowest)
-        )
-    return tuple(found[series] for series in sorted(found))
+        known = found.get(series)
+        if known is None:
+            known = found[series] = [0, 0, 0, 0]
+        if buys:
+            known[0] += quantity
+            known[2] = max(known[2], price)
+        else:
+            known[3] = min(known[3], price) if known[1] else price
+            known[1] += quantity
+    return tuple(Pending(series, *found[series]) for series in sorted(found))

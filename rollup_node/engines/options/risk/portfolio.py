@@ -16,9 +16,9 @@ It is sub-additive: two accounts' requirements aren't less than that of both tog
 of sums or grows with the size of the shorts, and rounding up keeps it.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from struct import Struct
-from typing import Final
+from typing import Final, NamedTuple, TypeAlias
 
 from rollup_node.engines.options.risk.parameters import RiskParameters
 from rollup_node.engines.options.risk.pending import Pending, Requirement
@@ -33,6 +33,73 @@ _MIDDLES: Final = sum(_MIDDLE << LANE_BITS * lane for lane in range(_LANES))
 _SPLIT: Final = Struct(f"{_LANE_BYTES}s" * _LANES).unpack
 
 
+_Position: TypeAlias = tuple[int, int]
+_Positions: TypeAlias = tuple[_Position, ...]
+
+
+class Sums(NamedTuple):
+    """What the positions of an account come to, all of them sums over positions: so a trade changes them by what it changes, exactly."""
+
+    positions: _Positions
+    shorts: int
+    """How many positions are short."""
+    value: int
+    """Marks, micro-USD times quantity; so is the next."""
+    doubt: int
+    """What the oracle's uncertainty adds to initial margin."""
+    losses: Mapping[int, int]
+    """Lanes by underlying."""
+    maintenance: int
+    """Micro-USD."""
+
+
+_NOTHING: Final = Sums((), 0, 0, 0, {}, 0)
+
+
+def sums_of(
+    positions: Sequence[tuple[int, int]], risks: Mapping[int, SeriesRisk], kept: Sums | None = None
+) -> Sums:
+    """Sums of positions.
+
+    Args:
+        positions: Series and signed quantity; each series once.
+        risks: Of every series in them.
+        kept: Sums of other positions with the same risks, such as these a trade ago; what both have isn't summed again.
+    """
+    before = kept or _NOTHING
+    positions = tuple(positions)
+    if before.positions == positions:
+        return before
+    gone, come = _differences(before.positions, positions)
+    if len(gone) + len(come) > len(positions):
+        before, gone, come = _NOTHING, (), positions
+    _, shorts, value, doubt, known, _ = before
+    losses = dict(known)
+    for changed, sign in ((gone, -1), (come, 1)):
+        for series, quantity in changed:
+            risk, signed = risks[series], sign * quantity
+            underlying = risk.underlying
+            value += signed * risk.mark
+            if quantity < 0:
+                shorts += sign
+                doubt -= signed * risk.contingency
+            lanes = risk.short_lanes if quantity < 0 else risk.lanes
+            losses[underlying] = losses.get(underlying, 0) - signed * lanes
+    return Sums(positions, shorts, value, doubt, losses, _worst(losses))
+
+
+def _differences(before: _Positions, after: _Positions) -> tuple[Iterable[_Position], Iterable[_Position]]:
+    """Positions that only the one has, and that only the other has."""
+    if len(before) == len(
+        after
+    ):  # a trade changes one, as a rule, and leaves the others the very same objects
+        changed = [place for place, one in enumerate(before) if one is not after[place]]
+        if len(changed) == 1:
+            return (before[changed[0]],), (after[changed[0]],)
+    one, other = set(before), set(after)
+    return one - other, other - one
+
+
 def requirement(
     positions: Sequence[tuple[int, int]],
     risks: Mapping[int, SeriesRisk],
@@ -40,20 +107,17 @@ def requirement(
     parameters: RiskParameters,
 ) -> Requirement:
     """What ``margin`` asks of an account in portfolio mode."""
-    value = doubt = 0
-    losses: dict[int, int] = {}
-    for series, quantity in positions:
-        risk = risks[series]
-        underlying = risk.underlying
-        value += quantity * risk.mark
-        if quantity < 0:
-            losses[underlying] = losses.get(underlying, 0) - quantity * risk.short_lanes
-            doubt -= quantity * risk.contingency
-        else:
-            losses[underlying] = losses.get(underlying, 0) - quantity * risk.lanes
-    worst = maintenance = _worst(losses)
+    return requirement_of(sums_of(positions, risks), risks, pending, parameters)
+
+
+def requirement_of(
+    sums: Sums, risks: Mapping[int, SeriesRisk], pending: Sequence[Pending], parameters: RiskParameters
+) -> Requirement:
+    """The same of positions that are summed up already."""
+    positions, _, value, doubt, known, maintenance = sums
+    worst = maintenance
     if pending:
-        held = dict(positions)
+        held, losses = dict(positions), dict(known)
         for entry in pending:
             risk, quantity = risks[entry.series], held.get(entry.series, 0)
             underlying = risk.underlying

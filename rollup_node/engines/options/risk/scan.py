@@ -78,6 +78,23 @@ def scan(cash: Sequence[int] | Integers, quantities: Integers, risks: Sequence[S
     return Scanned(money + value, maintenance, owing)
 
 
+def may_miss(cash: Integers, quantities: Integers, risks: Sequence[SeriesRisk]) -> npt.NDArray[np.bool_]:
+    """Whether an account in standard mode may be below maintenance margin; who isn't named here is not.
+
+    No maximum loss asks for more than all shorts alone do, and equity falls short of cash by no more than their marks. The reserve covers
+    the roundings of both, and those of doubles.
+
+    Args:
+        cash: Micro-USD by account.
+        quantities: 1e-4 contracts, a row per account and a column per series.
+        risks: Of each column's series.
+    """
+    alone = np.array([risk.mark + risk.isolated_maintenance for risk in risks], np.float64)
+    asked = -(np.minimum(quantities, 0).astype(np.float64) @ alone)
+    named: npt.NDArray[np.bool_] = cash < asked * (1 + 1e-9) / QUANTITY_UNIT + 3
+    return named
+
+
 def _largest(risk: SeriesRisk) -> int:
     return min(max(risk.mark, risk.short_floor, *map(abs, risk.row.changes)), INT64_MAX)
 

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from struct import Struct as PackedWords
+from struct import error as StructError  # noqa: N812 - a class
 from typing import Any, Final, TypeAlias
 
 from bridge.wire.errors import Malformed
@@ -68,6 +69,7 @@ class Struct:
     flat: bool = field(init=False)
     """Whether members are words, one and all."""
     plan: "_Plan | None" = field(init=False, compare=False)
+    packer: "_Packer | None" = field(init=False, compare=False)
 
     def __post_init__(self) -> None:
         dynamic = any(member.dynamic for member in self.members)
@@ -77,6 +79,7 @@ class Struct:
         object.__setattr__(self, "head", WORD if dynamic else span)
         object.__setattr__(self, "flat", all(isinstance(member, Word) for member in self.members))
         object.__setattr__(self, "plan", _plan(self.members))
+        object.__setattr__(self, "packer", _packer(self.members))
 
 
 Type: TypeAlias = Word | Array | Struct
@@ -181,6 +184,49 @@ def _plan(members: Sequence["Type"]) -> _Plan | None:
     return _Plan(words, inner=inner)
 
 
+class _Packer:
+    """All words of a struct written at once: those of every order's and every trade's events.
+
+    Args:
+        words: numbers of at most 64 bits; of the signed ones those of 64.
+    """
+
+    def __init__(self, words: Sequence[Word]) -> None:
+        self._count = len(words)
+        self._pack = PackedWords(">" + "".join("24sq" if word.low else "24xQ" for word in words)).pack
+        self._signed = [place for place, word in enumerate(words) if word.low][::-1]
+        self._bounds = [(place, word.high) for place, word in enumerate(words) if word.high < 1 << 63]
+
+    def write(self, values: Sequence[Any]) -> bytes:
+        """See :func:`encode`."""
+        if len(values) != self._count:
+            raise Overflow(f"{self._count} values are expected, not {len(values)}")
+        for place, high in self._bounds:
+            if values[place] >= high:
+                raise Overflow(f"{values[place]} is past {high - 1}")
+        if self._signed:
+            values = list(values)
+            for place in self._signed:
+                values.insert(place, _ONES if values[place] < 0 else _ZEROS)
+        try:
+            return self._pack(*values)
+        except StructError as exc:
+            raise Overflow(f"one of {values} is past its type's range") from exc
+
+
+_ONES: Final = b"\xff" * 24
+_ZEROS: Final = bytes(24)
+
+
+def _packer(members: Sequence["Type"]) -> _Packer | None:
+    words = [one for one in members if isinstance(one, Word) and not one.size]
+    if not words or len(words) != len(members):
+        return None
+    if any(one.high > 1 << 64 if not one.low else one.high != 1 << 63 for one in words):
+        return None
+    return _Packer(words)
+
+
 def _encode_word(kind: Word, value: Any) -> bytes:
     if kind.size:
         if len(value) != kind.size:
@@ -193,6 +239,8 @@ def _encode_word(kind: Word, value: Any) -> bytes:
 
 
 def _encode_struct(kind: Struct, values: Sequence[Any]) -> bytes:
+    if kind.packer is not None:
+        return kind.packer.write(values)
     if len(kind.members) != len(values):
         raise Overflow(f"{len(kind.members)} values are expected, not {len(values)}")
     if kind.flat:

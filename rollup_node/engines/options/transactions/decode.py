@@ -7,10 +7,9 @@
     Message, Call ─► section ─► the block's order                                           a bad call goes with the rest
 """
 
-from dataclasses import dataclass
 from enum import IntEnum
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 from bridge.wire.deposits import DEPOSIT_TYPE, decode_deposit
 from bridge.wire.errors import Malformed
@@ -47,8 +46,7 @@ class Section(IntEnum):
     SWEEP = 8
 
 
-@dataclass(frozen=True, slots=True)
-class Message:
+class Message(NamedTuple):
     """One transaction, whatever its type."""
 
     raw: bytes
@@ -82,8 +80,7 @@ class Message:
         return self.nonce is None and self.sender.startswith(DEPOSITOR_PREFIX)
 
 
-@dataclass(frozen=True, slots=True)
-class Call:
+class Call(NamedTuple):
     """A decoded call."""
 
     function: Function

@@ -118,7 +118,7 @@ class Event:
     source: bytes
     """System address that emits it."""
     name: str
-    indexed: tuple[abi.Type, ...]
+    indexed: abi.Struct
     plain: abi.Struct
     signature: str
     topic: bytes
@@ -134,7 +134,9 @@ def _event(source: bytes, text: str) -> Event:
     )
     plain = tuple(abi.parse(kind) for kind, member in zip(types, members, strict=True) if kind == member)
     signature = f"{name}({','.join(types)})"
-    return Event(source, name, indexed, abi.Struct(plain), signature, keccak256(signature.encode()))
+    return Event(
+        source, name, abi.Struct(indexed), abi.Struct(plain), signature, keccak256(signature.encode())
+    )
 
 
 _EVENTS: Final[Mapping[bytes, tuple[str, ...]]] = {

@@ -4,10 +4,9 @@ Receipts of deposits carry a nonce and a version as in the OP Stack (Canyon), so
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from functools import lru_cache, reduce
 from operator import or_
-from typing import Any
+from typing import Any, NamedTuple
 
 from bridge.wire import rlp
 from bridge.wire.atomic import Status
@@ -20,8 +19,7 @@ DEPOSIT_RECEIPT_VERSION = 1
 """Of the OP Stack's deposit receipts: they say the nonce."""
 
 
-@dataclass(frozen=True, slots=True)
-class Log:
+class Log(NamedTuple):
     """One event."""
 
     address: bytes
@@ -29,8 +27,7 @@ class Log:
     data: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class Receipt:
+class Receipt(NamedTuple):
     """One transaction of a block."""
 
     hash: bytes
@@ -65,9 +62,10 @@ class Receipt:
 def event(name: str, *values: Any) -> Log:
     """A log of one of the interfaces' events; indexed members first, as they stand in all of them."""
     shape = EVENTS[name]
-    indexed, plain = values[: len(shape.indexed)], values[len(shape.indexed) :]
-    topics = tuple(abi.encode(kind, value) for kind, value in zip(shape.indexed, indexed, strict=True))
-    return Log(shape.source, (shape.topic, *topics), abi.encode(shape.plain, plain))
+    count = len(shape.indexed.members)
+    words = abi.encode(shape.indexed, values[:count])
+    topics = [words[place : place + abi.WORD] for place in range(0, count * abi.WORD, abi.WORD)]
+    return Log(shape.source, (shape.topic, *topics), abi.encode(shape.plain, values[count:]))
 
 
 def bloom(logs: Iterable[Log]) -> bytes:

@@ -24,7 +24,10 @@ WITHDRAWAL_GAS = 100_000
 
 def owner_of(world: World, address: bytes) -> Owner | None:
     """What is known of an address."""
-    return next((one for one in world.addresses.get(bucket_of(address), ()) if one.address == address), None)
+    for one in world.addresses.get(bucket_of(address), ()):
+        if one.address == address:
+            return one
+    return None
 
 
 @lru_cache(maxsize=65_536)

@@ -12,7 +12,7 @@ receipt and a root after it.
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from bridge.wire.atomic import Status
 from bridge.wire.deposits import Deposit, encode_deposit
@@ -57,8 +57,7 @@ class BlockContent:
     """Raw, as the payload has them."""
 
 
-@dataclass(frozen=True, slots=True)
-class Result:
+class Result(NamedTuple):
     """How one transaction of the payload fared."""
 
     hash: bytes
@@ -162,7 +161,7 @@ class _Run:
                 raise
             raise Invalid(str(exc)) from exc
         needed = 0 if limit is None else gas_needed(message)
-        kept, effect = len(context.logs), world.mark()
+        kept, effect, forgotten = len(context.logs), world.mark(), context.risks.forgotten
         status: Status = "success"
         reason, data = "", b""
         try:
@@ -171,6 +170,8 @@ class _Run:
                 raise Refused("OutOfGas", needed + context.gas, limit)
         except (Refused, Overflow) as exc:
             world.undo(effect)
+            if context.risks.forgotten != forgotten:
+                context.risks.forget_all()
             refused = exc if isinstance(exc, Refused) else Refused("OutOfRange")
             status, reason, data = "failed", refused.reason, refused.data
             del context.logs[kept:]
@@ -200,9 +201,8 @@ class _Run:
             return owner.nonce, 0, message.gas
         put_owner(world, context, Owner(owner.address, owner.nonce + 1, owner.accounts))
         assert message.nonce is not None
-        name = "0x" + message.sender.hex()
         if message.nonce > owner.nonce:
-            raise Invalid(f"waits for nonce {owner.nonce} of {name}", gap=True)
+            raise Invalid(f"waits for nonce {owner.nonce} of 0x{message.sender.hex()}", gap=True)
         if message.nonce < owner.nonce:
             raise Invalid(f"nonce too low: next nonce {owner.nonce}, tx nonce {message.nonce}")
         limit = self._parameters.gas_limit

@@ -20,6 +20,7 @@ from rollup_node.engines.options.book import matching
 from rollup_node.engines.options.book.orders import Refused as BookRefused
 from rollup_node.engines.options.book.orders import Side, TimeInForce
 from rollup_node.engines.options.risk.margin import Margin
+from rollup_node.engines.options.risk.scan import missing
 from rollup_node.engines.options.state.world import World
 from rollup_node.engines.options.transactions.refusals import Refused
 from rollup_node.engines.options.transition import fees, trading
@@ -27,6 +28,7 @@ from rollup_node.engines.options.transition.accounts import credit
 from rollup_node.engines.options.transition.context import Context
 from rollup_node.engines.options.transition.margins import LIQUIDATING, margin_of
 from rollup_node.engines.options.transition.orders import LIQUIDATED, Match, tell_removals
+from rollup_node.engines.options.transition.shortfalls import below_maintenance
 from rollup_node.engines.options.values import PARTS, ceil_divide
 
 
@@ -38,21 +40,18 @@ def steps(world: World, context: Context) -> Iterable[tuple[str, tuple[Any, ...]
 
 def due(world: World, context: Context) -> list[int]:
     """Accounts below maintenance margin, and flagged ones, the worst first."""
-    found: list[tuple[int, int]] = []
+    found = below_maintenance(world, context) if context.moved else []
     for number, account in world.accounts.items():
-        flagged = account.flags & LIQUIDATING
-        if not flagged and not (context.moved and account.positions):
-            continue
-        margin = _margin(world, context, number)
-        if flagged or margin.liquidatable:
-            found.append((-_urgency(margin), number))
-    return [number for _, number in sorted(found)]
+        if account.flags & LIQUIDATING:
+            margin = margin_of(world, context, number)
+            found.append((number, missing(margin.equity, margin.maintenance)))
+    return [number for number, _ in sorted(found, key=lambda one: (-one[1], one[0]))]
 
 
 def apply_liquidate(world: World, context: Context, arguments: tuple[Any, ...]) -> bytes:
     """``liquidate(account)``."""
     (number,) = arguments
-    margin = _margin(world, context, number)
+    margin = margin_of(world, context, number)
     account = world.accounts[number]
     if not account.flags & LIQUIDATING:
         world.accounts[number] = replace(account, flags=account.flags | LIQUIDATING)
@@ -60,13 +59,13 @@ def apply_liquidate(world: World, context: Context, arguments: tuple[Any, ...]) 
     for series in world.series_with_orders(number):
         tell_removals(context, series, world.book(series).cancel_all(number), LIQUIDATED)
     for series, _ in _by_risk(world, context, number):
-        if _margin(world, context, number).surplus >= 0:
+        if margin_of(world, context, number).surplus >= 0:
             break
         _close(world, context, number, series)
     account = world.accounts[number]
     if not account.positions and account.cash < 0:
         _cover(world, context, number, -account.cash)
-    if _margin(world, context, number).surplus >= 0:
+    if margin_of(world, context, number).surplus >= 0:
         account = world.accounts[number]
         world.accounts[number] = replace(account, flags=account.flags & ~LIQUIDATING)
         context.emit("LiquidationEnded", number)
@@ -78,15 +77,6 @@ def bounded_price(mark: int, tick: int, bound_ppm: int, *, buy: bool) -> int:
     away = max(tick, ceil_divide(mark * bound_ppm, PARTS))
     limit = mark + away if buy else max(0, mark - away)
     return limit // tick * tick if buy else ceil_divide(max(limit, tick), tick) * tick
-
-
-def _margin(world: World, context: Context, number: int) -> Margin:
-    return margin_of(world, context, number)
-
-
-def _urgency(margin: Margin) -> int:
-    """Shortfall in parts per million of what is required."""
-    return (margin.maintenance - margin.equity) * PARTS // max(1, margin.maintenance)
 
 
 def _by_risk(world: World, context: Context, number: int) -> list[tuple[int, int]]:
@@ -106,7 +96,7 @@ def _close(world: World, context: Context, number: int, series: int) -> None:
     side = Side.BUY if held < 0 else Side.SELL
     limit = bounded_price(context.risks[series].mark, found.tick, parameters.bound_ppm, buy=held < 0)
     mark, kept = world.mark(), len(context.logs)
-    before = _margin(world, context, number)
+    before = margin_of(world, context, number)
     cash = world.accounts[number].cash
     match = Match(world, context, series, number, side)
     try:
@@ -129,11 +119,11 @@ def _close(world: World, context: Context, number: int, series: int) -> None:
         sum(abs(trade.price * trade.quantity) for trade in match.trades) // 10_000,
         parameters.liquidation_fee_ppm,
     )
-    after = _margin(world, context, number)
+    after = margin_of(world, context, number)
     # the fee takes no more than what the trade has improved
     fee = max(0, min(fee, _gap(before) - _gap(after)))
     _take_fee(world, number, fee)
-    if _gap(_margin(world, context, number)) > _gap(before):
+    if _gap(margin_of(world, context, number)) > _gap(before):
         world.undo(mark)
         del context.logs[kept:]
         return

@@ -9,8 +9,9 @@ from typing import Final
 from rollup_node.engines.options.book.orders import Resting, Side
 from rollup_node.engines.options.risk.margin import Margin, Mode, margin
 from rollup_node.engines.options.risk.pending import Pending, gather
+from rollup_node.engines.options.risk.portfolio import Sums, sums_of
 from rollup_node.engines.options.risk.rows import OracleState, RiskRow, SeriesRisk, Terms, series_risk
-from rollup_node.engines.options.state.leaves import Oracle
+from rollup_node.engines.options.state.leaves import Account, Oracle
 from rollup_node.engines.options.state.world import World
 from rollup_node.engines.options.transactions.refusals import Refused
 from rollup_node.engines.options.transition.context import Context
@@ -35,6 +36,9 @@ class Risks(dict[int, SeriesRisk]):
         super().__init__()
         self._world = world
         self._oracles: dict[int, OracleState] = {}
+        self._sums: dict[int, Sums] = {}
+        self.forgotten = 0
+        """How often something was forgotten."""
 
     def __missing__(self, series: int) -> SeriesRisk:
         found = self[series] = self._made(series)
@@ -42,9 +46,28 @@ class Risks(dict[int, SeriesRisk]):
 
     def forget(self, underlying: int) -> None:
         """The rows, or the oracle, of an underlying changed."""
+        self.forgotten += 1
+        self._sums.clear()
         self._oracles.pop(underlying, None)
         for series in [one for one, risk in self.items() if risk.underlying == underlying]:
             del self[series]
+
+    def forget_all(self) -> None:
+        """What was known is of a state that has been taken back."""
+        self._sums.clear()
+        self._oracles.clear()
+        self.clear()
+
+    def sums(self, number: int, account: Account) -> Sums:
+        """What an account's positions come to.
+
+        Kept by account for as long as rows last, and brought up to date by the positions that differ from those summed up last, whatever
+        has happened to the account meanwhile: so nothing that moves positions, or takes moves back, has to tell.
+        """
+        kept = self._sums.get(number)
+        if kept is None or kept.positions is not account.positions:
+            kept = self._sums[number] = sums_of(account.positions, self, kept)
+        return kept
 
     def oracle(self, underlying: int) -> OracleState:
         """What the oracle says, by series."""
@@ -107,6 +130,7 @@ def margin_of(
         context.risks,
         pending=pending_of(world, number, filled),
         mode=Mode.PORTFOLIO if account.portfolio else Mode.STANDARD,
+        sums=context.risks.sums(number, account) if account.portfolio else None,
     )
 
 
@@ -114,16 +138,13 @@ def pending_of(world: World, number: int, filled: tuple[Resting, int] | None = N
     """An account's open orders, by series."""
     if not world.count_orders(number):
         return ()
-    orders = [
-        (order.id >> 32, order.side is Side.BUY, order.price, order.quantity)
-        for order in world.orders_of(number)
-    ]
-    if filled is not None:
-        done, quantity = filled
-        place = (done.id >> 32, done.side is Side.BUY, done.price, done.quantity)
-        orders.remove(place)
-        orders.append((*place[:3], place[3] - quantity))
-    return gather(order for order in orders if order[3])
+    done, taken = (filled[0].id, filled[1]) if filled else (0, 0)
+    orders = []
+    for order in world.orders_of(number):
+        quantity = order.quantity if order.id != done else order.quantity - taken
+        if quantity:
+            orders.append((order.id >> 32, order.side is Side.BUY, order.price, quantity))
+    return gather(orders)
 
 
 def shortfall(world: World, context: Context, number: int, filled: tuple[Resting, int] | None = None) -> int:

@@ -33,6 +33,10 @@ LIQUIDATED: Final = 12
 SERIES_OVER: Final = 13
 """Reasons of removals beside those of the book."""
 
+_TIMES_IN_FORCE: Final = tuple(TimeInForce)
+_SELF_TRADES: Final = tuple(SelfTrade)
+"""By their number: looking one up is faster than calling the enumeration."""
+
 T = TypeVar("T")
 
 
@@ -159,10 +163,10 @@ def _submit(world: World, context: Context, order: Order) -> Outcome:
             side,
             order.price,
             order.quantity,
-            time_in_force=TimeInForce(order.time_in_force),
+            time_in_force=_TIMES_IN_FORCE[order.time_in_force],
             expiry=order.expiry,
             reducible=trading.reducible(account, order.series, buy=order.buy) if order.reduce_only else None,
-            self_trade=SelfTrade(order.self_trade),
+            self_trade=_SELF_TRADES[order.self_trade],
             check_maker=match,
         )
     except BookRefused as exc:

@@ -1,8 +1,8 @@
 """What a trade does: positions move, the premium goes from buyer to seller, both pay fees, and what rounding leaves is dust."""
 
-from dataclasses import dataclass, replace
+from typing import NamedTuple
 
-from rollup_node.engines.options.state.leaves import Account
+from rollup_node.engines.options.state.leaves import Account, Globals, Series
 from rollup_node.engines.options.state.world import World
 from rollup_node.engines.options.transactions.refusals import Refused
 from rollup_node.engines.options.transition import fees
@@ -10,8 +10,7 @@ from rollup_node.engines.options.transition.context import WEI_PER_CASH, Context
 from rollup_node.engines.options.values import cash_for, int64, int128
 
 
-@dataclass(frozen=True, slots=True)
-class Trade:
+class Trade(NamedTuple):
     """One that was made."""
 
     series: int
@@ -106,10 +105,14 @@ def settle(world: World, context: Context, trade: Trade, taker_cash: int, maker_
         interest += abs(held + signed) - abs(held)
     if interest:
         found = world.series[series]
-        world.series[series] = replace(found, open_interest=int64(found.open_interest + interest))
+        world.series[series] = Series(
+            found.underlying, found.expiry, found.strike, found.is_call, found.tick, found.lot, found.status,
+            found.settlement, int64(found.open_interest + interest), found.pool,
+        )  # fmt: skip
     now = world.globals
-    world.globals = replace(
-        now,
-        block_fees=now.block_fees + trade.taker_fee + trade.maker_fee,
-        dust=now.dust - (taker_cash + maker_cash) * WEI_PER_CASH,
-    )
+    # by hand, as above
+    world.globals = Globals(
+        now.number, now.timestamp, now.next_account, now.next_series, now.next_combo, now.withdrawals, now.deposits,
+        now.insurance, now.sequencer_fees, now.protocol_fees, now.block_fees + trade.taker_fee + trade.maker_fee,
+        now.shared_loss, now.dust - (taker_cash + maker_cash) * WEI_PER_CASH, now.vault, now.level,
+    )  # fmt: skip
