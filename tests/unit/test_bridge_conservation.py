@@ -73,7 +73,7 @@ from orchestrator.settlement.testing_sides import CALL_GAS, Call, Receipt, Side,
 T = TypeVar("T")
 WEI = (0, 1, 7, ETHER)
 HALF, MOSTLY = 0.5, 0.7
-SEEDS = (1, 2)
+SEEDS = (1, pytest.param(2, marks=pytest.mark.long))
 TIGHT = 250_000
 """Gas of a relayer who is mean: enough to begin, mostly not to end well."""
 PATIENCE_S = PERIOD_S - 30

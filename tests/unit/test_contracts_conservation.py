@@ -631,6 +631,7 @@ def test_random_bridging_conserves_every_wei(engines: None) -> None:
     assert _witnessed()
 
 
+@pytest.mark.long
 @pytest.mark.timeout(120)
 @pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.name)
 def test_a_bridge_that_breaks_a_rule_is_caught(

@@ -446,6 +446,7 @@ def test_random_strategies_end_whole(engines: None) -> None:
     assert _witnessed()
 
 
+@pytest.mark.long
 @pytest.mark.timeout(120)
 @pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.name)
 def test_contracts_that_tear_strategies_are_caught(

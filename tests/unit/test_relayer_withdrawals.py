@@ -87,7 +87,7 @@ async def test_nothing_is_finalized_before_its_time(net: Relay) -> None:
     assert once(withdrawal) == sorted(await net.spent())
 
 
-@pytest.mark.parametrize("seed", range(2))
+@pytest.mark.parametrize("seed", [0, pytest.param(1, marks=pytest.mark.long)])
 async def test_killed_again_and_again_it_pays_for_nothing_twice(net: Relay, seed: int) -> None:
     """Ten withdrawals, eight kills at random moments: one proof and one finalization for each, and no failure."""
     chance = random.Random(seed)
