@@ -30,6 +30,7 @@ from rollup_node.engines.options.transactions.interfaces import (
 )
 from rollup_node.engines.options.transactions.receipts import event
 from rollup_node.engines.options.transactions.refusals import Refused, selector_of
+from rollup_node.engines.options.values import Overflow
 
 INTERFACES = {
     ACCOUNTS: "IOptionsAccounts",
@@ -192,3 +193,30 @@ def test_events_decode_with_the_published_interface() -> None:
     decoded = artifact("IOptionsExchange").interface.decode_event(log.topics, log.data)
     assert decoded is not None
     assert (3, 7, 9, 1, 2, 5_000_000, -10_000, 30, 20) == tuple(decoded.arguments.values())
+
+
+_PACKED = [
+    (f"{shape.name} {part}", kind)
+    for shape in EVENTS.values()
+    for part, kind in (("topics", shape.indexed), ("data", shape.plain))
+    if kind.packer is not None
+]
+
+
+@settings(max_examples=15)
+@given(st.data())
+@pytest.mark.parametrize("kind", [kind for _, kind in _PACKED], ids=[name for name, _ in _PACKED])
+def test_words_that_are_packed_at_once_are_those_of_one_by_one(kind: abi.Struct, data: st.DataObject) -> None:
+    """Of events: at the ends of every type's range, and refused past them, one like the other."""
+    values = []
+    for word in kind.members:
+        assert isinstance(word, abi.Word)
+        edges = (word.low - 1, word.low, -1, 0, word.high - 1, word.high)
+        values.append(data.draw(st.sampled_from(edges) | st.integers(word.low, word.high - 1)))
+    try:
+        expected = b"".join(abi.encode(word, value) for word, value in zip(kind.members, values, strict=True))
+    except Overflow:
+        with pytest.raises(Overflow):
+            abi.encode(kind, values)
+    else:
+        assert expected == abi.encode(kind, values)

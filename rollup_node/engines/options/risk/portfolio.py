@@ -16,7 +16,7 @@ It is sub-additive: two accounts' requirements aren't less than that of both tog
 of sums or grows with the size of the shorts, and rounding up keeps it.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from struct import Struct
 from typing import Final, NamedTuple, TypeAlias
 
@@ -88,7 +88,9 @@ def sums_of(
     return Sums(positions, shorts, value, doubt, losses, _worst(losses))
 
 
-def _differences(before: _Positions, after: _Positions) -> tuple[Iterable[_Position], Iterable[_Position]]:
+def _differences(
+    before: _Positions, after: _Positions
+) -> tuple[Collection[_Position], Collection[_Position]]:
     """Positions that only the one has, and that only the other has."""
     if len(before) == len(
         after

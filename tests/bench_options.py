@@ -1,0 +1,385 @@
+"""Marks of the options engine, called by ``tests/bench.py``; each function measures one and returns the best of its rounds."""
+
+import gc
+import random
+import time
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+from sortedcontainers import SortedDict
+
+from bridge.wire.keccak import keccak256, keccak256_portably
+from bridge.wire.transaction import decode_transaction
+from rollup_node.engines.options.book.book import Book
+from rollup_node.engines.options.book.matching import submit
+from rollup_node.engines.options.book.orders import Resting, Side, TimeInForce
+from rollup_node.engines.options.book.root import BookRoot
+from rollup_node.engines.options.pricing.black76 import call_put
+from rollup_node.engines.options.pricing.vectors import greeks
+from rollup_node.engines.options.risk.margin import margin
+from rollup_node.engines.options.risk.rows import OracleState, Terms, risk_row, series_risk
+from rollup_node.engines.options.risk.scan import scan
+from rollup_node.engines.options.risk.testing import NOW, risks_of
+from rollup_node.engines.options.state.journal import Journal, undo
+from rollup_node.engines.options.state.leaves import Account
+from rollup_node.engines.options.state.world import World
+from rollup_node.engines.options.transactions.decode import read_message
+from rollup_node.engines.options.transition.block import BlockContent, execute
+from rollup_node.engines.options.transition.context import Context
+from rollup_node.engines.options.transition.liquidation import due
+from rollup_node.engines.options.transition.margins import Risks
+from rollup_node.engines.options.transition.testing import PARAMETERS, Desk, order
+from rollup_node.engines.options.values import PRICE_UNIT, WAD
+
+ROUNDS = 10
+OPTIONS = 100_000
+"""Options whose Greeks are found at once."""
+ACCOUNTS = 10_000
+"""Accounts that one scan weighs."""
+
+
+def best_s(work: Callable[[], object], rounds: int = ROUNDS) -> float:
+    """The shortest of several rounds, seconds: what the machine does when nothing else asks it."""
+    spans = []
+    for _ in range(rounds):
+        start = time.perf_counter()
+        work()
+        spans.append(time.perf_counter() - start)
+    return min(spans)
+
+
+def greeks_ms() -> float:
+    """Price and five Greeks of ``OPTIONS`` options, milliseconds; the mark is 20."""
+    chance = np.random.default_rng(0)
+    forward = chance.uniform(1_000, 5_000, OPTIONS)
+    strike = forward * chance.uniform(0.5, 2.0, OPTIONS)
+    volatility, years = chance.uniform(0.2, 1.5, OPTIONS), chance.uniform(0.01, 2.0, OPTIONS)
+    discount, is_call = np.exp(-0.05 * years), chance.random(OPTIONS) < 0.5
+    return best_s(lambda: greeks(forward, strike, volatility, years, discount, is_call)) * 1e3
+
+
+def scan_ms() -> float:
+    """Maintenance margin of ``ACCOUNTS`` accounts in 64 series and 16 scenarios, milliseconds; the mark is 15."""
+    strikes = [(2_000 + 60 * step) * PRICE_UNIT for step in range(32)]
+    terms = [Terms(series, 0, NOW + 2_592_000, strikes[series // 2], series % 2 == 0) for series in range(64)]
+    forward = 3_000 * PRICE_UNIT
+    volatilities = {one.series: 7 * WAD // 10 for one in terms}
+    said = OracleState(0, forward, {NOW + 2_592_000: forward}, volatilities, WAD, WAD, 1, NOW)
+    risks = [series_risk(one, risk_row(one, said), said) for one in terms]
+    chance = np.random.default_rng(0)
+    quantities = chance.integers(-(10**5), 10**5, (ACCOUNTS, 64))
+    cash = chance.integers(0, 10**12, ACCOUNTS)
+    return best_s(lambda: scan(cash, quantities, risks)) * 1e3
+
+
+def margins_us() -> dict[int, float]:
+    """One account's portfolio margin by its number of positions, microseconds."""
+    risks, drawn = risks_of(), {}
+    for count in (4, 16, 32):
+        positions = [(series, 10_000 * (-1) ** series) for series in range(count)]
+
+        def thousand(positions: list[tuple[int, int]] = positions) -> None:
+            for _ in range(1_000):
+                margin(10**9, positions, risks)
+
+        drawn[count] = best_s(thousand) * 1e3
+    return drawn
+
+
+def black76_us() -> float:
+    """One integer call, put and delta, microseconds; a row of a risk update takes seventeen."""
+    strikes = [(2_000 + step) * PRICE_UNIT for step in range(1_000)]
+    forward, volatility, seconds = 3_000 * PRICE_UNIT, 7 * WAD // 10, 2_592_000
+    return best_s(lambda: [call_put(forward, strike, volatility, seconds, WAD) for strike in strikes]) * 1e3
+
+
+OPERATIONS = 200_000
+"""Of the mixed flow on a book: half are new orders, four tenths cancels, one tenth takes what stands at the best prices."""
+RESTING = 5_000
+"""Orders of a thousand accounts that the flow begins with."""
+COLLECTOR = 50_000, 20, 50
+"""Thresholds of Python's collector that suit a process which holds many small objects and makes no garbage in cycles."""
+_Operation = tuple[int, int, int, int, int]
+
+
+def book_operations() -> tuple[float, float, float]:
+    """The same mixed flow, operations a second; the mark is 900,000.
+
+    Returns:
+        The book with ``COLLECTOR``, the book with Python's own thresholds, and the least that could be called a book (a dictionary by price:
+        no checks, no accounts, no outcome, nothing can be undone). All three in turns, so that they share the machine's moods.
+    """
+    before, flow = _mixed_flow()
+    drawn: list[list[float]] = [[], [], []]
+    usual = gc.get_threshold()
+    gc.freeze()  # the schedule is no part of the book
+    try:
+        for _ in range(ROUNDS):
+            gc.set_threshold(*COLLECTOR)
+            drawn[0].append(_run_book(before, flow))
+            gc.set_threshold(*usual)
+            drawn[1].append(_run_book(before, flow))
+            drawn[2].append(_run_bare(before, flow))
+    finally:
+        gc.set_threshold(*usual)
+        gc.unfreeze()
+    ours, default, bare = (OPERATIONS / min(spans) for spans in drawn)
+    return ours, default, bare
+
+
+def book_undo_us() -> float:
+    """Taking one operation of the mixed flow back, microseconds."""
+    before, flow = _mixed_flow()
+    journal: Journal = []
+    book = Book(1, journal)
+    for one in before + flow:
+        _apply(book, one)
+    changes = len(journal)
+    start = time.perf_counter()
+    undo(journal, 0)
+    return (time.perf_counter() - start) / changes * 1e6
+
+
+def book_root_ms() -> float:
+    """Roots of a book of 10,000 orders after 1,000 of them changed, milliseconds."""
+    chance, book, root = random.Random(0), Book(1, []), BookRoot()
+    for number in range(10_000):
+        submit(book, number % 1_000, Side.BUY, chance.randrange(1, 200), 5)
+    root.update(book)
+    spans = []
+    for _ in range(ROUNDS):
+        orders: list[Resting] = chance.sample(list(book), 1_000)
+        for resting in orders:
+            book.resize(resting, chance.randrange(1, 9))
+        start = time.perf_counter()
+        root.update(orders)
+        spans.append(time.perf_counter() - start)
+    return min(spans) * 1e3
+
+
+def state_root_ms() -> float:
+    """Root of a state of 10,000 accounts after 100 of them changed, encoding included, milliseconds."""
+    world = World()
+    for number in range(1, ACCOUNTS + 1):
+        positions = tuple((series, number) for series in range(8))
+        world.accounts[number] = Account(number.to_bytes(20, "big"), cash=number, positions=positions)
+    world.root()
+    chance, spans = random.Random(0), []
+    for cash in range(ROUNDS):
+        for number in chance.sample(range(1, ACCOUNTS + 1), 100):
+            world.accounts[number] = replace(world.accounts[number], cash=cash)
+        start = time.perf_counter()
+        world.root()
+        spans.append(time.perf_counter() - start)
+    return min(spans) * 1e3
+
+
+def keccak_us() -> tuple[float, float]:
+    """One hash of 64 bytes, microseconds: as nodes do it, and with the implementation that is everywhere."""
+    data = bytes(64)
+    return (
+        best_s(lambda: [keccak256(data) for _ in range(1_000)]) * 1e3,
+        best_s(lambda: [keccak256_portably(data) for _ in range(1_000)]) * 1e3,
+    )
+
+
+def _mixed_flow() -> tuple[list[_Operation], list[_Operation]]:
+    """Operations on a book of its own, so that every cancel is of an order that rests: kind, account, side or id, price, quantity."""
+    chance, book = random.Random(0), Book(1, [])
+    flow: list[_Operation] = []
+    resting: list[tuple[int, int]] = []
+    while len(flow) < RESTING + OPERATIONS:
+        kind = 0 if len(flow) < RESTING else chance.choices((0, 1, 2), (50, 40, 10))[0]
+        account, side, away = (
+            chance.randrange(1_000),
+            chance.choice(list(Side)),
+            min(int(chance.expovariate(0.05)), 99),
+        )
+        if kind == 1:
+            place = chance.randrange(len(resting))
+            resting[place], resting[-1] = resting[-1], resting[place]
+            account, order = resting.pop()
+            if order not in book.accounts.get(account, {}):
+                continue
+            flow.append((kind, account, order, 0, 0))
+        elif kind == 0:
+            price = 10_000 + away if side is Side.SELL else 9_999 - away
+            flow.append((kind, account, side, price, chance.randrange(1, 20)))
+            resting.append((account, book.sequence))
+        else:
+            flow.append(
+                (kind, account, side, 9_900 if side is Side.SELL else 10_100, chance.randrange(1, 20))
+            )
+        _apply(book, flow[-1])
+    return flow[:RESTING], flow[RESTING:]
+
+
+def _apply(book: Book, operation: _Operation) -> None:
+    kind, account, side, price, quantity = operation
+    if kind == 1:
+        book.cancel(account, side)
+    else:
+        submit(book, account, Side(side), price, quantity, TimeInForce.IOC if kind else TimeInForce.GTC)
+
+
+def _run_book(before: list[_Operation], flow: list[_Operation]) -> float:
+    journal: Journal = []
+    book, immediate = Book(1, journal), TimeInForce.IOC
+    for one in before:
+        _apply(book, one)
+    start = time.process_time()
+    for kind, account, side, price, quantity in flow:
+        if kind == 0:
+            submit(book, account, side, price, quantity)  # type: ignore[arg-type]
+        elif kind == 1:
+            book.cancel(account, side)
+        else:
+            submit(book, account, side, price, quantity, immediate)  # type: ignore[arg-type]
+        if len(journal) > 50_000:
+            journal.clear()  # as the end of a block that isn't kept does
+    return time.process_time() - start
+
+
+def _run_bare(before: list[_Operation], flow: list[_Operation]) -> float:
+    sides: tuple[SortedDict, SortedDict] = SortedDict(), SortedDict()
+    orders: dict[int, tuple[SortedDict, int]] = {}
+    number = 1 << 32
+    start = 0.0
+    for place, (kind, _, side, price, quantity) in enumerate(before + flow):
+        if place == len(before):
+            start = time.process_time()
+        if kind == 0:
+            number += 1
+            mine, rank = sides[side], price if side else -price
+            level = mine.get(rank)
+            if level is None:
+                level = mine[rank] = {}
+            level[number] = [quantity]
+            orders[number] = mine, rank
+        elif kind == 1:
+            found = orders.pop(side, None)
+            if found is not None:
+                mine, rank = found
+                level = mine[rank]
+                del level[side]
+                if not level:
+                    del mine[rank]
+        else:
+            number += 1
+            _take_bare(sides[1 - side], orders, -price if side else price, quantity)
+    return time.process_time() - start
+
+
+def _take_bare(
+    other: SortedDict, orders: dict[int, tuple[SortedDict, int]], limit: int, quantity: int
+) -> None:
+    while quantity and other:
+        rank = other.keys()[0]
+        if rank > limit:
+            break
+        level = other[rank]
+        for identity in list(level):
+            order = level[identity]
+            traded = min(quantity, order[0])
+            quantity -= traded
+            order[0] -= traded
+            if not order[0]:
+                del level[identity], orders[identity]
+            if not quantity:
+                break
+        if not level:
+            del other[rank]
+
+
+def liquidation_ms() -> tuple[float, float]:
+    """Finding whom a block liquidates among ``ACCOUNTS`` accounts of eight positions each in 42 series, from the world as it is, milliseconds.
+
+    Returns:
+        Of accounts in portfolio mode, and in standard mode; one in twenty is short of margin.
+    """
+    chance = random.Random(0)
+    desk = Desk()
+    listed = desk.open_market({"alice": 1_000}, tuple(range(2_000, 4_001, 100)))
+    world = desk.world
+    drawn = [
+        (
+            chance.randrange(10**11),
+            tuple((one, chance.randint(1, 10**5)) for one in sorted(chance.sample(listed, 8))),
+        )
+        for _ in range(ACCOUNTS)
+    ]
+    spans = []
+    for portfolio in (True, False):
+        for number, (cash, held) in enumerate(drawn, 1_000):
+            positions = tuple((one, quantity - 50_001) for one, quantity in held)
+            world.accounts[number] = Account(bytes(20), cash=cash, portfolio=portfolio, positions=positions)
+
+        def find() -> None:
+            due(world, Context(PARAMETERS, 9, desk.timestamp, Risks(world), moved=True))
+
+        spans.append(best_s(find) * 1e3)
+    return spans[0], spans[1]
+
+
+TRADES = 1_500
+TRADERS = 10
+"""Makers, and as many takers, each with positions in sixteen series."""
+
+
+def margined_trades() -> tuple[float, float]:
+    """Trades a second through the whole transition, two signed transactions each; the mark is 5,000.
+
+    Every trade is two raw EIP-1559 transactions (a resting order and one that takes it), two signatures recovered, and three portfolio margins
+    of sixteen positions: both orders when they come in, and the resting side again when it is matched.
+
+    Returns:
+        With everything; and with signatures recovered before, as when a round of staging is repeated.
+    """
+    played = replace(PARAMETERS, step_roots=False, gas_limit=10**12)
+    desk = Desk(played)
+    makers = [f"maker {number}" for number in range(TRADERS)]
+    takers = [f"taker {number}" for number in range(TRADERS)]
+    strikes = (2_800, 2_900, 3_000, 3_100, 3_200, 3_300, 3_400, 3_500)
+    series = desk.open_market(dict.fromkeys(makers + takers, 10_000_000), strikes)
+    accounts = {name: desk.account(name) for name in makers + takers}
+
+    def pair(maker: str, taker: str, number: int) -> list[bytes]:
+        return [
+            desk.send(name, "placeOrder", order(accounts[name], number, 240 * PRICE_UNIT, quantity))
+            for name, quantity in ((maker, -100), (taker, 100))
+        ]
+
+    desk.block(
+        *(
+            raw
+            for maker, taker in zip(makers, takers, strict=True)
+            for number in series
+            for raw in pair(maker, taker, number)
+        )
+    )
+    flow = [
+        raw
+        for step in range(TRADES)
+        for raw in pair(makers[step % TRADERS], takers[step * 7 % TRADERS], series[step % len(series)])
+    ]
+    content = BlockContent(desk.number + 1, desk.timestamp + 1, 0, flow)
+    mark, drawn = desk.world.mark(), ([], [])  # type: tuple[int, tuple[list[float], list[float]]]
+    usual = gc.get_threshold()
+    gc.freeze()
+    gc.set_threshold(*COLLECTOR)
+    try:
+        for _ in range(ROUNDS // 3):
+            read_message.cache_clear()
+            decode_transaction.cache_clear()
+            for spans in drawn:
+                start = time.process_time()
+                executed = execute(desk.world, played, content)
+                spans.append(time.process_time() - start)
+                assert all(result.status == "success" for result in executed.results)
+                desk.world.undo(mark)
+    finally:
+        gc.set_threshold(*usual)
+        gc.unfreeze()
+    first, again = (TRADES / min(spans) for spans in drawn)
+    return first, again
