@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.complete
 
-.PHONY: setup demo test test-unit test-nodes test-bridge test-docker test-long test-long-simulated test-long-crashes test-long-docker check bench contracts lock clean
+.PHONY: setup demo test test-unit test-nodes test-bridge test-docker test-long test-long-drawn test-long-crashes test-long-docker check bench contracts lock clean
 
 setup: $(STAMP) node_modules/.complete
 
@@ -38,16 +38,18 @@ test-nodes: setup
 test-bridge: setup
 	$(BIN)/pytest -m "not docker and not long" tests/scenarios/bridge
 
-# All of what `make test` has a part of: five thousand simulated schedules, a real crash at every crash point, then containers, alone.
+# All of what `make test` has a part of: five thousand simulated schedules and every shipped scenario, beside them a real crash at every
+# crash point; then containers, alone.
 test-long: setup
-	$(MAKE) --no-print-directory --jobs=2 test-long-simulated test-long-crashes
+	$(MAKE) --no-print-directory --jobs=2 test-long-drawn test-long-crashes
 	$(MAKE) --no-print-directory test-long-docker
 
-test-long-simulated: setup
+test-long-drawn: setup
 	$(BIN)/pytest -m long tests/unit
+	$(BIN)/pytest tests/chaos/test_every_scenario.py
 
 test-long-crashes: setup
-	$(BIN)/pytest -m "long and not docker" tests/chaos
+	$(BIN)/pytest -m "long and not docker" --ignore tests/chaos/test_every_scenario.py tests/chaos
 
 # Skips, and says what would start an engine, where none answers, as test-docker does.
 test-long-docker: setup

@@ -6,8 +6,11 @@ out of slots, and greeted again and again until it is back and has caught up; th
 How long may the others wait for one? Executing a full block takes seconds, and a node that is paused or cut off answers nothing, ever: to tell
 the two apart by a time limit alone makes every slot wait for the longest block. So whoever takes long is *pinged*, which a node answers at
 once however much its engine has to do, and is given up as soon as it doesn't. That costs the others less than a second once: from
-then on it is out of slots, and greeted beside them. A node that answers pings but does not finish (its engine hangs) has the long limit,
-and each time it fails it must wait longer until it is greeted again.
+then on it is out of slots, and greeted beside them. A node that answers pings but does not finish (its engine hangs) has the long limit.
+
+Some answer when they are greeted and are silent or hang whenever they have work: an engine that is stuck, a link so slow that a ping waits
+behind the block. Each time that happens the node has twice the time for its next ping, so that a slow link carries its block in the end,
+and must wait twice as long until it is greeted again, so that the others are held up ever more rarely.
 """
 
 import asyncio
@@ -33,7 +36,7 @@ STAGE_SECONDS = 5.0
 PING_AFTER_SECONDS = 0.2
 """An answer that takes longer makes the node prove that it is alive; also between two such proofs."""
 PING_SECONDS = 0.6
-"""Longest wait for the proof: with the time before it, what a paused node costs the others, once."""
+"""Longest wait for the first proof: with the time before it, what a paused node costs the others, once."""
 OVERSLEPT_SECONDS = 0.3
 """A time limit that ends so much too late says nothing of the node that was asked: whoever asked was not there to hear."""
 
@@ -63,7 +66,7 @@ class Rollup:
     """Monotonic time of the last block, seconds."""
     down: asyncio.Event = field(default_factory=asyncio.Event)
     hangs: int = 0
-    """How often in a row it was alive and did not finish."""
+    """How often in a row it was greeted and then took longer than it may."""
 
     @property
     def up(self) -> bool:
@@ -98,34 +101,35 @@ class Rollup:
             PeerUnreachable: it does not answer, or not even a ping.
         """
         asking = asyncio.ensure_future(self.client.call(method, *params, deadline=deadline))
-        alive = False
+        clock = asyncio.get_running_loop().time
+        patience = min(PING_SECONDS * 2**self.hangs, STAGE_SECONDS)
+        began = clock()
         try:
             while not (await asyncio.wait({asking}, timeout=PING_AFTER_SECONDS))[0]:
-                alive = await self._ping(asking) or alive
+                await self._ping(asking, patience)
             return asking.result()
         except PeerUnreachable:
-            self.hangs += alive and asking.done()
+            self.hangs += clock() - began >= patience  # one that was killed says so at once
             raise
         finally:
             await _end(asking)
 
-    async def _ping(self, asking: "asyncio.Future[Any]") -> bool:
-        """Whether the node says that it is alive; no matter any more once it has answered.
+    async def _ping(self, asking: "asyncio.Future[Any]", patience: float) -> None:
+        """Have the node say within so many seconds that it is alive; no matter any more once it has answered.
 
         Raises:
             PeerUnreachable: it says nothing.
         """
         clock = asyncio.get_running_loop().time
         began = clock()
-        ping = asyncio.ensure_future(self.client.call("rollup_ping", deadline=PING_SECONDS))
+        ping = asyncio.ensure_future(self.client.call("rollup_ping", deadline=patience))
         try:
             await asyncio.wait({asking, ping}, return_when=asyncio.FIRST_COMPLETED)
             if asking.done():
-                return False
-            if clock() - began > PING_SECONDS + OVERSLEPT_SECONDS:
-                return False  # this process was stopped itself: what it did not hear is no proof of anything
+                return
+            if clock() - began > patience + OVERSLEPT_SECONDS:
+                return  # this process was stopped itself: what it did not hear is no proof of anything
             ping.result()
-            return True
         finally:
             await _end(ping)
 

@@ -145,6 +145,29 @@ def test_one_that_hangs_whenever_it_works_is_taken_ever_more_rarely() -> None:
     lived(main)
 
 
+def test_a_link_so_slow_that_pings_wait_behind_the_block_carries_it_in_the_end() -> None:
+    """Greetings are small and pass; a block takes two seconds, and so does the ping behind it: it has longer each time, and commits."""
+
+    async def main(life: Life, slow: Slow) -> None:
+        busy = 0.0
+
+        def seconds(method: str) -> float:
+            nonlocal busy
+            if method in {"rollup_stage", "rollup_commit"}:
+                busy = now() + 2.0
+            return max(busy - now(), 0.0)
+
+        slow.seconds = seconds
+        bundle = bundle_item([signed(901, 1, 0), signed(903, 1, 0)])
+        await life.admit(bundle)
+        for _ in range(60):
+            await life.sequencer.slot()
+            await asyncio.sleep(0.2)
+        assert "commit" == life.mempool.ended[bundle.id].decision.outcome
+
+    lived(main)
+
+
 def test_a_killed_rollup_is_greeted_again_without_delay() -> None:
     """No connection at all is no hanging: it comes back as soon as it is there."""
 
