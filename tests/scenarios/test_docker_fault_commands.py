@@ -34,8 +34,8 @@ LIFETIME_S = 120
 """Of bundles: longer than any fault here."""
 SILENCE_S = 1.0
 """Who says nothing for so long is frozen."""
-COMMITS_S = 30.0
-BALLAST, RATE = 8_000, 20_000
+COMMITS_S = 60.0
+BALLAST, RATE = 4_000, 20_000
 """Bytes of calldata in a leg, and a second that may leave the sequencer."""
 SLOW_S = 2 * 2 * BALLAST / RATE
 """Two legs, in hexadecimal."""
@@ -105,6 +105,10 @@ class Faulty:
     async def lives_on(self) -> None:
         """Nothing is in force, and as soon as all rollups take part again a bundle commits."""
         assert [] == (await self.fault("list"))["in_force"]
+        await self.committed(await self.acknowledged())
+
+    async def acknowledged(self) -> str:
+        """Hash of the user's next bundle, sent again as long as the sequencer says that it can't take it now."""
         sent: list[str] = []
 
         async def taken() -> bool:
@@ -113,7 +117,7 @@ class Faulty:
             return bool(sent)
 
         await eventually(taken, COMMITS_S, "a bundle to be acknowledged", every_s=0.05)
-        await self.committed(sent[0])
+        return sent[0]
 
     async def node(self, name: str) -> Any:
         """A node, as ``rollnet status`` tells."""
@@ -215,7 +219,7 @@ async def test_lost_packets(faulty: Faulty) -> None:
     """With a third of the packets to a rollup lost, bundles take their time and commit."""
     injected = await faulty.fault("inject", "packet-loss", "alpha", "--share", "0.3")
     assert (True, 0.3) == (injected["bit"], injected["fault"]["share"]), injected
-    await faulty.committed(await faulty.send())
+    await faulty.committed(await faulty.acknowledged())
     await faulty.fault("heal", "alpha")
     await faulty.lives_on()
 
