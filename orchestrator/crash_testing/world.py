@@ -33,6 +33,8 @@ class CrashWorld:
     """Seconds from the restart to the first new commit, by what was crashed."""
     sent: list[Item] = field(default_factory=list)
     """All that users ever sent."""
+    serial: int = 0
+    """What the last load counted to: more than was sent, for signing fails while a node is away."""
 
     # -- crashes
 
@@ -131,12 +133,13 @@ class CrashWorld:
         """
         first = dict.fromkeys(self.net.rollups, 0) if whole else await self.heights()
         before = {} if whole else await self._nonces()
-        load, begun = Load(self.net, serial=len(self.sent)), len(self.sent)
+        load, begun = Load(self.net, serial=self.serial), len(self.sent)
         try:
             async with load.running():
                 yield load
         finally:
             self.sent += load.items
+            self.serial = load.serial
         items = self.sent if whole else self.sent[begun:]
         statuses = {item.id: await self._last_word(item) for item in items}
         await self.all_up()

@@ -66,9 +66,12 @@ async def quiet(world: CrashWorld) -> None:
 
 async def bundle(world: CrashWorld) -> Item:
     """A bundle over both rollups, acknowledged."""
-    load = Load(world.net, serial=len(world.sent))
+    load = Load(world.net, serial=world.serial)
     chains = list(world.net.rollups.values())
-    item = await load.send(world.net.accounts[0], chains, [SINK] * len(chains), 30)
+    try:
+        item = await load.send(world.net.accounts[0], chains, [SINK] * len(chains), 30)
+    finally:
+        world.serial = load.serial
     world.sent.append(item)
     return item
 

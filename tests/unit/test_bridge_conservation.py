@@ -73,7 +73,7 @@ from orchestrator.settlement.testing_sides import CALL_GAS, Call, Receipt, Side,
 T = TypeVar("T")
 WEI = (0, 1, 7, ETHER)
 HALF, MOSTLY = 0.5, 0.7
-SEEDS = (1, pytest.param(2, marks=pytest.mark.long))
+SEEDS = (1, 2)
 TIGHT = 250_000
 """Gas of a relayer who is mean: enough to begin, mostly not to end well."""
 PATIENCE_S = PERIOD_S - 30
@@ -910,6 +910,7 @@ def test_random_bridging_conserves_ether_and_tokens(scene: Scene) -> None:
     assert 12 * 20 < Bridging.seen["steps"]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("seed", SEEDS)
 def test_a_long_run_conserves_ether_and_tokens(scene: Scene, seed: int) -> None:
     """300 steps in a row, on a chain that grows, in which everything happens."""
