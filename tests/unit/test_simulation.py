@@ -19,7 +19,7 @@ from orchestrator.simulation.story import story
 
 BUDGET = 5_000
 """Schedules; the mutants have the same ones."""
-PARTS = 10
+PARTS = 25
 SHORT = 1
 """Parts that run with the other unit tests; the rest is a ring of its own."""
 
