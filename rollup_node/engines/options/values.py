@@ -62,17 +62,6 @@ def int128(value: int) -> int:
     raise Overflow(f"{value} is past the range of a signed 128-bit number")
 
 
-def uint32(value: int) -> int:
-    """The value, if it fits.
-
-    Raises:
-        Overflow: it doesn't.
-    """
-    if 0 <= value <= UINT32_MAX:
-        return value
-    raise Overflow(f"{value} is past the range of an unsigned 32-bit number")
-
-
 def uint64(value: int) -> int:
     """The value, if it fits.
 

@@ -111,6 +111,24 @@ def test_a_bad_order_is_refused_with_its_error(
     assert before == [(one.id, one.quantity) for one in desk.world.book(CALL)]
 
 
+def test_refusals_say_what_the_book_has_instead(desk: Desk) -> None:
+    """The best price that a post-only order would cross; so much of a fill-or-kill order as could be filled."""
+    alice, carol = desk.account("alice"), desk.account("carol")
+    desk.block(
+        desk.send("alice", "placeOrder", order(alice, CALL, 800 * DOLLAR, -ONE // 2)),
+        desk.send("alice", "placeOrder", order(alice, CALL, 850 * DOLLAR, -ONE // 4)),
+        desk.send("alice", "placeOrder", order(alice, CALL, 950 * DOLLAR, -ONE)),
+    )
+    executed = desk.block(
+        desk.send("carol", "placeOrder", order(carol, CALL, 900 * DOLLAR, ONE, time_in_force=3)),
+        desk.send("carol", "placeOrder", order(carol, CALL, 900 * DOLLAR, ONE, time_in_force=2)),
+    )
+    assert [
+        f"WouldCross({900 * DOLLAR}, {800 * DOLLAR})",
+        f"NotFillable({ONE}, {ONE * 3 // 4})",
+    ] == [result.reason for result in executed.results]
+
+
 def test_who_is_short_of_margin_can_not_add_risk_but_can_lessen_it(desk: Desk) -> None:
     """Carol sells what her cash allows; after a shock she can't sell more, and can buy back."""
     alice, carol = desk.account("alice"), desk.account("carol")

@@ -116,7 +116,7 @@ def submit(  # noqa: C901, PLR0912, PLR0915 - see its docstring
             cancelled, left, reason = cancelled + left, 0, reason or Reason.UNFILLED
         if cancelled and time_in_force is TimeInForce.FOK:
             undo(book.journal, mark)
-            raise Refused(Reason.CANNOT_FILL)
+            raise Refused(Reason.CANNOT_FILL, sum(fill.quantity for fill in fills))
         if not left:
             book.skip_number()
             return _new(Outcome, (order, 0, cancelled, reason, fills, removed))
@@ -211,9 +211,11 @@ def replace(
 def _require(time_in_force: TimeInForce, other: BookSide, limit: int, quantity: int, cut: int) -> None:
     """Raise :class:`Refused` for an order whose condition the book doesn't meet, before anything is changed."""
     if time_in_force is TimeInForce.POST_ONLY and other.best <= limit:
-        raise Refused(Reason.WOULD_CROSS)
-    if time_in_force is TimeInForce.FOK and (cut or not _holds(other, limit, quantity)):
-        raise Refused(Reason.CANNOT_FILL)
+        raise Refused(Reason.WOULD_CROSS, other.levels[other.best].price)
+    if time_in_force is TimeInForce.FOK:
+        available = _available(other, limit, quantity)
+        if cut or available < quantity:
+            raise Refused(Reason.CANNOT_FILL, available)
 
 
 def _match(
@@ -282,10 +284,11 @@ def _removal(order: Resting, lost: int, reason: Reason) -> Removal:
     return Removal(order.id, order.account, order.side, order.price, lost, reason)
 
 
-def _holds(other: BookSide, limit: int, quantity: int) -> bool:
-    """Whether the orders up to the limit add up to the quantity."""
+def _available(other: BookSide, limit: int, quantity: int) -> int:
+    """So much of the quantity is there in orders up to the limit."""
+    found = 0
     for order in other:
-        if quantity <= 0 or order.level.rank > limit:
+        if found >= quantity or order.level.rank > limit:
             break
-        quantity -= order.quantity
-    return quantity <= 0
+        found += order.quantity
+    return min(found, quantity)

@@ -83,11 +83,12 @@ class Refused(Exception):  # noqa: N818 - names what happened to the order
 
     Args:
         reason: which rule.
+        found: what the book has instead: the best price that the order would have crossed, ticks, or the lots that could have been filled.
     """
 
-    def __init__(self, reason: Reason) -> None:
+    def __init__(self, reason: Reason, found: int = 0) -> None:
         super().__init__(reason.name.lower().replace("_", " "))
-        self.reason = reason
+        self.reason, self.found = reason, found
 
 
 class Fill(NamedTuple):

@@ -35,7 +35,6 @@ from rollup_node.engines.options.state.forms import (
 ID_BITS: Final = 28
 MOST_POSITIONS: Final = 32
 """Of an account: what L1 can margin again in one transaction."""
-ZERO_WORD: Final = bytes(32)
 
 
 class Kind(IntEnum):

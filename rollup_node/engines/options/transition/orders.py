@@ -257,9 +257,9 @@ def _cancel(world: World, number: int, order: int) -> Removal:
 def _refusal(exc: BookRefused, order: Order) -> Refused:
     match exc.reason:
         case Reason.WOULD_CROSS:
-            return Refused("WouldCross", order.price, order.price)
+            return Refused("WouldCross", order.price, exc.found)
         case Reason.CANNOT_FILL:
-            return Refused("NotFillable", order.quantity, 0)
+            return Refused("NotFillable", order.quantity, exc.found)
         case Reason.NOT_REDUCING:
             return Refused("NotReducing", order.account, order.series)
     return Refused("OutOfRange")
