@@ -10,6 +10,7 @@ from orchestrator.chaos.counterexamples import drawn_counterexample
 from orchestrator.chaos.findings import Findings
 from orchestrator.chaos.html_style import STYLE
 from orchestrator.chaos.plot import HIGH, LANE, LEGEND, WIDE, Plot, plot_of
+from orchestrator.chaos.svg import bands, dots
 from orchestrator.chaos.tables import METHOD, build_tables, headline
 from orchestrator.checks import CheckResult, Verdict
 from orchestrator.comparison.style import STYLE as COMMON_STYLE
@@ -94,16 +95,12 @@ def _field(plot: Plot) -> Iterator[str]:
         f'<svg viewBox="0 0 {WIDE:g} {HIGH:g}" preserveAspectRatio="none" role="img" '
         f'aria-label="latency of {plot.shown} operations over time">'
     )
-    yield from _bands(plot, HIGH)
+    yield from bands(plot, HIGH)
     for tick in plot.latencies:
         yield f'<line class="tick" x1="0" x2="{WIDE:g}" y1="{tick.at:.1f}" y2="{tick.at:.1f}"/>'
     for tick in plot.phases:
         yield f'<line class="phase" x1="{tick.at:.1f}" x2="{tick.at:.1f}" y1="0" y2="{HIGH:g}"/>'
-    for colour in LEGEND:
-        # a path of points with round ends: circles would be stretched with the drawing
-        points = "".join(f"M{dot.x:.1f} {dot.y:.1f}h0" for dot in plot.dots if dot.colour == colour)
-        if points:
-            yield f'<path class="dots {colour}" d="{points}"/>'
+    yield from dots(plot)
     yield "</svg>"
 
 
@@ -113,18 +110,9 @@ def _throughput(plot: Plot) -> Iterator[str]:
     high = 60.0
     yield f"<figcaption>Operations that ended well, by the time of their end: up to {plot.greatest_rate:.0f} a second</figcaption>"
     yield f'<svg class="rate" viewBox="0 0 {WIDE:g} {high:g}" preserveAspectRatio="none" role="img" aria-label="throughput over time">'
-    yield from _bands(plot, high)
+    yield from bands(plot, high)
     line = " ".join(f"{x:.1f},{high - share * (high - 4):.1f}" for x, share in plot.throughput)
     yield f'<polyline class="rate" points="{line}"/></svg>'
-
-
-def _bands(plot: Plot, high: float) -> Iterator[str]:
-    for band in plot.bands:
-        missed = "" if band.bit else " missed"
-        yield (
-            f'<rect class="window{missed}" x="{band.left:.1f}" y="0" width="{band.width:.1f}" height="{high:g}">'
-            f"<title>{escape(band.name)}: {escape(band.kind)}</title></rect>"
-        )
 
 
 def _table(table: Table) -> Iterator[str]:

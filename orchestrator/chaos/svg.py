@@ -78,30 +78,36 @@ def _legend(plot: Plot, y: float) -> Iterator[str]:
 
 def _field(plot: Plot) -> Iterator[str]:
     yield f'<rect class="band" width="{WIDE:g}" height="{HIGH:g}"/>'
-    yield from _bands(plot, HIGH)
+    yield from bands(plot, HIGH)
     for tick in plot.latencies:
         yield f'<line class="tick" x2="{WIDE:g}" y1="{tick.at:.1f}" y2="{tick.at:.1f}"/>'
         yield f'<text class="soft" x="{-BESIDE:g}" y="{tick.at + 4:.1f}" text-anchor="end">{tick.label}</text>'
     for tick in plot.phases:
         yield f'<line class="phase" x1="{tick.at:.1f}" x2="{tick.at:.1f}" y2="{HIGH:g}"/>'
-    for colour in LEGEND:
-        points = "".join(f"M{dot.x:.1f} {dot.y:.1f}h0" for dot in plot.dots if dot.colour == colour)
-        if points:
-            yield f'<path class="dots {colour}" d="{points}"/>'
+    yield from dots(plot)
     for tick in plot.seconds:
         anchor = "start" if tick.at < BESIDE else "middle"
         yield f'<text class="soft" x="{tick.at:.1f}" y="{HIGH + 16:g}" text-anchor="{anchor}">{tick.label}</text>'
 
 
+def dots(plot: Plot) -> Iterator[str]:
+    """The operations, a path of points with round ends for each colour: circles would be stretched with the page's drawing."""
+    for colour in LEGEND:
+        points = "".join(f"M{dot.x:.1f} {dot.y:.1f}h0" for dot in plot.dots if dot.colour == colour)
+        if points:
+            yield f'<path class="dots {colour}" d="{points}"/>'
+
+
 def _throughput(plot: Plot) -> Iterator[str]:
     yield f'<text class="soft" y="-5">operations that ended well, up to {plot.greatest_rate:.0f} a second</text>'
     yield f'<rect class="band" width="{WIDE:g}" height="{RATE:g}"/>'
-    yield from _bands(plot, RATE)
+    yield from bands(plot, RATE)
     line = " ".join(f"{x:.1f},{RATE - share * (RATE - 4):.1f}" for x, share in plot.throughput)
     yield f'<polyline class="rate" points="{line}"/>'
 
 
-def _bands(plot: Plot, high: float) -> Iterator[str]:
+def bands(plot: Plot, high: float) -> Iterator[str]:
+    """The faults' windows, over a field of some height; for the HTML page too."""
     for band in plot.bands:
         missed = "" if band.bit else " missed"
         yield (
