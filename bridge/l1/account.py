@@ -115,7 +115,9 @@ class L1Account:
             target = from_hex(to, 20)
             limit = await self._try(target, data, value, gas, interface)
             # Whole or not at all: a caller that gives up in between must not leave a nonce half assigned.
-            entry = await asyncio.shield(self._enter(key, target, data, value, limit))
+            entering = asyncio.ensure_future(self._enter(key, target, data, value, limit))
+            entering.add_done_callback(_heard)
+            entry = await asyncio.shield(entering)
         if isinstance(entry, Receipt):
             return entry
         receipt = await asyncio.shield(entry.outcome)
@@ -170,3 +172,9 @@ class L1Account:
             if refused:
                 self._nonces.restless = True  # it may or may not have arrived: the next round looks
         return entry
+
+
+def _heard(entering: asyncio.Future[OpenNonce | Receipt]) -> None:
+    """Nobody else hears what became of it if its caller was cancelled, as all are when the node stops and its store closes."""
+    if not entering.cancelled():
+        entering.exception()

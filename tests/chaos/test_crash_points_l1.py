@@ -24,6 +24,7 @@ from orchestrator.crash_testing.rows import (
     TRAVELLED,
 )
 from orchestrator.crash_testing.world import CrashWorld
+from orchestrator.reorganisation import reorganise
 from orchestrator.runtimes.base import ALIVE
 from orchestrator.settlement.deployments import batcher_of
 from orchestrator.verification import live_sources, verify
@@ -75,7 +76,7 @@ async def test_an_origin_goes_away(world: CrashWorld, of_alpha: str, of_beta: st
         alpha = await net.node("alpha").crash_at(of_alpha)
         beta = await net.node("beta").crash_at(of_beta) if of_beta else None
         relayer = None if of_beta else await net.node("relayer").crash_at(lost)
-        await net.l1.rpc("anvil_reorg", DEPTH, [])
+        await reorganise(net.l1, DEPTH, net.plan.l1.block_time_s)
         await world.crashed("sequencer", cut, sequencer.boot)
         if beta is None:
             await world.crash_while_starting("sequencer", rewound)

@@ -13,6 +13,7 @@ from bridge.wire.keccak import from_hex, to_hex
 from orchestrator.chains import ChainHandle
 from orchestrator.devnet import Devnet
 from orchestrator.errors import RollnetError
+from orchestrator.reorganisation import reorganise
 from orchestrator.settlement.deployments import deployments
 from orchestrator.topology.plan import Account
 from orchestrator.verification import live_sources, verify
@@ -216,7 +217,7 @@ async def test_an_l1_reorganisation_moves_everybody_to_the_new_chain(
     before = await balance(alpha, target)
     await depositor.deposit(target, 9)
     await has_balance(alpha, target, before + 9)
-    await net.l1.rpc("anvil_reorg", depth, [])
+    await reorganise(net.l1, depth, net.plan.l1.block_time_s)
 
     async def agreed() -> bool:
         told = []

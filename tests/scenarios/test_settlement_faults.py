@@ -17,6 +17,7 @@ from bridge.wire.keccak import from_hex, keccak256, to_hex
 from bridge.wire.outputs import OutputParts
 from orchestrator.devnet import Devnet
 from orchestrator.errors import RollnetError
+from orchestrator.reorganisation import reorganise
 from orchestrator.topology.plan import Account
 from orchestrator.verification import Verification, live_sources, verify
 from orchestrator.verification.testing_settlement import GWEI, Settlement, next_nonce, now_on_l1, send, tagged
@@ -132,7 +133,7 @@ async def test_outputs_that_l1_lost_are_proposed_again(net: Devnet) -> None:
 
     await eventually(some_to_lose, 30, f"outputs in the last {depth} L1 blocks")
     had = [await one.ask("nextOutputIndex") for one in both]
-    await net.l1.rpc("anvil_reorg", depth, [])
+    await reorganise(net.l1, depth, net.plan.l1.block_time_s)
     left = [await one.ask("nextOutputIndex") for one in both]
     assert all(fewer < count for fewer, count in zip(left, had, strict=True))
     for one, count in zip(both, had, strict=True):

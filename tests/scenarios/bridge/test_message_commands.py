@@ -19,6 +19,7 @@ from orchestrator.bridging.testing import balance, create, does, fee_of, view
 from orchestrator.cli.testing import Rollnet, Said, started, within
 from orchestrator.devnet import Devnet
 from orchestrator.messaging.terms import MAX_DATA, MAX_GAS, MAX_VALIDITY_S, wish
+from orchestrator.reorganisation import reorganise
 from orchestrator.topology.hd_keys import checksum_address
 
 pytestmark = [pytest.mark.process, pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(150)]
@@ -329,7 +330,7 @@ async def test_nodes_that_are_down(world: World, send: Rollnet, rollnet: Rollnet
     assert (2, "unfinished") == (said.code, said.json["outcome"]), said
     assert "rollnet node restart relayer" in said.json["reason"]
     await net.node("relayer").restart()
-    await net.l1.rpc("anvil_reorg", 3, [])
+    await reorganise(net.l1, 3, net.plan.l1.block_time_s)
     done = await rollnet("message", "status", said.json["hash"], "--wait", "--json")
     assert (0, "executed") == (done.code, done.json["outcome"]), done
     assert ETHER // 2 == await balance(net.rollup("beta"), "0x" + "da" * 20)

@@ -15,6 +15,7 @@ from bridge.contracts.addresses import CROSS_ROLLUP_MAILBOX
 from bridge.relayer.messages.envelope import Envelope
 from bridge.wire.errors import RpcError
 from bridge.wire.stages import Stage
+from orchestrator.reorganisation import reorganise
 from orchestrator.settlement.testing_spending import Spent
 from orchestrator.verification.testing_messages import (
     ACCEPT,
@@ -176,7 +177,7 @@ async def test_an_l1_reorganisation_takes_no_message_and_doubles_none(world: Wor
         return await net.l1.height() >= height + 7
 
     await eventually(grown, WITHIN_S, "L1 to grow")
-    await net.l1.rpc("anvil_reorg", 6, [])
+    await reorganise(net.l1, 6, net.plan.l1.block_time_s)
     await world.until("executed", *messages)
     assert sum(message.value for message in messages) == await balance(net.rollup("alpha"), target)
     # Another output in the place of one that is gone takes another proof; a withdrawal's end is one.
