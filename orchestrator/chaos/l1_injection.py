@@ -6,7 +6,7 @@ seconds alone. A reorganisation replaces the last blocks by as many empty ones; 
 
 from orchestrator.chaos.injection import Begun
 from orchestrator.devnet import Devnet
-from orchestrator.reorganisation import fresh_block, replace_last
+from orchestrator.reorganisation import fresh_block, replace_from
 from orchestrator.runtimes.faults import Bite, Healing
 
 
@@ -64,7 +64,8 @@ class ReorgInjection:
 
     async def inject(self, begun: Begun) -> None:
         """Look at the blocks that must change, reorganise, look again; the journal is told from which block on L1 is another."""
-        await fresh_block(self._net.l1, self._net.plan.l1.block_time_s)
+        block_time_s = self._net.plan.l1.block_time_s
+        await fresh_block(self._net.l1, block_time_s)
         height = await self._net.l1.height()
         if height <= self._depth:
             self._bite = Bite(False, f"L1 has {height} blocks, of which {self._depth} can't be replaced")
@@ -72,7 +73,7 @@ class ReorgInjection:
         numbers = range(height - self._depth + 1, height + 1)
         before = {number: await self._hash(number) for number in numbers}
         begun()
-        await replace_last(self._net.l1, self._depth)
+        await replace_from(self._net.l1, numbers[0], block_time_s)
         after = {number: await self._hash(number) for number in numbers}
         others = [number for number in numbers if before[number] != after[number]]
         if not others:

@@ -12,7 +12,7 @@ from bridge.wire.jsonrpc import Client
 from orchestrator.chains import ChainHandle
 from orchestrator.errors import RollnetError
 from orchestrator.market.scratch import scratch_anvil
-from orchestrator.reorganisation import fresh_block, reorganise, replace_last
+from orchestrator.reorganisation import fresh_block, reorganise, replace_from
 
 pytestmark = [pytest.mark.process, pytest.mark.asyncio(loop_scope="module")]
 
@@ -62,21 +62,30 @@ async def test_a_stalled_l1_is_reorganised_too(l1: ChainHandle) -> None:
     assert not set(before[-DEPTH:]) & set(after)
 
 
-async def test_blocks_that_anvil_lost_are_named(l1: ChainHandle) -> None:
-    """Whoever reorganised hears it at once, not a minute later from nodes that can't read L1."""
+async def test_blocks_that_anvil_lost_are_replaced_once_more(l1: ChainHandle) -> None:
+    """Seen at once, and mended; if it never comes right, whoever asked hears it before nodes stand before an unreadable L1."""
 
     class Forgetful(Client):
-        """Answers for one block that there is none."""
+        """Answers some times that there is no such block."""
+
+        def __init__(self, url: str, times: int) -> None:
+            super().__init__(url)
+            self.times = times
 
         async def batch(
             self, calls: Sequence[tuple[str, Sequence[Any]]], deadline: float | None = None
         ) -> list[Any]:
-            return [None, *(await super().batch(calls, deadline))[1:]]
+            self.times -= 1
+            answers = await super().batch(calls, deadline)
+            return [None, *answers[1:]] if self.times >= 0 else answers
 
-    client = Forgetful(l1.client.url)
-    try:
-        lowest = await l1.height() - DEPTH
-        with pytest.raises(RollnetError, match=f"anvil lost the blocks {lowest} to {lowest} of L1"):
-            await replace_last(ChainHandle("l1", 900, client.url, client), DEPTH)
-    finally:
-        await client.close()
+    lowest = await l1.height() - DEPTH + 1
+    for times, lasting in ((2, False), (100, True)):
+        async with Forgetful(l1.client.url, times) as client:
+            handle = ChainHandle("l1", 900, client.url, client)
+            if not lasting:
+                await replace_from(handle, lowest, 0.01)
+                assert await hashes(l1)
+                continue
+            with pytest.raises(RollnetError, match=f"anvil loses the blocks from {lowest} on"):
+                await replace_from(handle, lowest, 0.01)
