@@ -1,4 +1,4 @@
-"""Where contracts live on every EVM rollup: ours, and the OP Stack's predeploys and preinstalls.
+"""Where contracts live on every EVM rollup: ours, and the OP Stack's predeploys and preinstalls; and what options rollups have instead.
 
 Our addresses are fixed, in the range that the OP Stack reserves for predeploys, so that a strategy signed for one rollup
 needs no look-up on another. ``0x4200…0b00`` and up is unused by the OP Stack, Superchain interop included.
@@ -19,6 +19,17 @@ CROSS_ROLLUP_MAILBOX: Final = "0x4200000000000000000000000000000000000b04"
 """Messages to and from other rollups over L1; on every EVM rollup."""
 LEG_ESCROW: Final = "0x4200000000000000000000000000000000000b05"
 """Holds the legs of strategies that are decided on L1; on every EVM rollup with a market."""
+OPTIONS_SYSTEM: Final[Mapping[str, str]] = {
+    "IOptionsAccounts": "0x4200000000000000000000000000000000000c01",
+    "IOptionsExchange": "0x4200000000000000000000000000000000000c02",
+    "IOptionsOracle": "0x4200000000000000000000000000000000000c03",
+    "IOptionsRisk": "0x4200000000000000000000000000000000000c04",
+    "IOptionsLiquidation": "0x4200000000000000000000000000000000000c05",
+    "IOptionsCombos": "0x4200000000000000000000000000000000000c07",
+}
+"""What can be called on options rollups, by the name of the interface."""
+OPTIONS_MAKER_PREFIX: Final = "0x4200000000000000000000000000000000000d"
+"""First 19 bytes of the owners of an options rollup's market makers; the last is the underlying. Nobody has a key for any of them."""
 SYSTEM_SENDER_PREFIX: Final = "0xdeaddeaddeaddeaddeaddeaddeaddeaddead"
 """First 18 bytes of the senders of system transactions; only they open and close bundles (``bridge.wire.system``)."""
 

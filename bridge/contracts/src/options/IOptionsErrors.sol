@@ -85,4 +85,29 @@ interface IOptionsErrors {
     error NoEquivocation();
     /// @notice The breaker of the underlying allows less than this.
     error BreakerOpen(bytes32 underlying, uint8 level);
+    /// @notice The breaker lets only so much more leave for L1 in this window; what L1 forces is never capped.
+    error WithdrawalCapped(uint256 amount, uint256 left);
+
+    /// @notice A combo is locked and unlocked on all its rollups at once: in a bundle, by its accounts' owners themselves.
+    error OnlyInBundle();
+    /// @notice The legs have no maximum loss, or are none: several underlyings or expiries, more calls sold than bought, a leg twice or
+    /// of nothing, several accounts here or none, or too many.
+    error NotACombo();
+    /// @notice A leg is on a rollup that isn't an options rollup of the same sequencing set.
+    error UnknownRollup(uint64 chainId);
+    /// @notice The combo was made by a word of the oracle that this rollup hasn't heard yet, or by an old one.
+    error SnapshotMissed(uint64 snapshot, uint64 timestamp);
+    /// @notice The account doesn't hold so much of the series outside of other combos.
+    error LegMissing(uint32 series, int64 needed, int64 free);
+    /// @notice A locked combo holds this much of the position: it can't be closed alone.
+    error LegLocked(uint32 account, uint32 series);
+    /// @notice There is no such combo, or it is settled.
+    error UnknownCombo(bytes32 name);
+
+    /// @notice The account isn't up for auction, or no longer.
+    error NoAuction(uint32 account);
+    /// @notice A bid is for nothing, or for more than what cures the account (parts per million).
+    error ShareRefused(uint256 share, uint256 most);
+    /// @notice The slice costs more than the limit; below zero: it pays less.
+    error CostExceeded(int256 cost, int256 limit);
 }

@@ -15,7 +15,7 @@ own leg can lose beyond the payoffs pledged to it (``lock``); together that may 
 since a condor's two sides never lose at once but each rollup must be ready.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from rollup_node.engines.options.risk.rows import Terms
@@ -96,6 +96,24 @@ def lock(legs: Legs) -> Lock | None:
                     free.append((long, most - quantity))
             required[short] = int128(ceil_divide(max(-lowest_payoff(covered)[0], 0), QUANTITY_UNIT))
     return Lock(tuple(required), tuple(pledges))
+
+
+def required_together(legs: Legs, pledges: Sequence[Pledge], shorts: Collection[int]) -> int:
+    """The most that short legs on one rollup can lose at once, with what is pledged to them; micro-USD, rounded up.
+
+    Never more than their ``required`` one by one: a condor whose two short legs share a rollup loses on one side only.
+
+    Args:
+        legs: Of the combo.
+        pledges: Of its lock.
+        shorts: Places of the short legs there.
+
+    Raises:
+        Overflow: it doesn't fit 128 bits.
+    """
+    held = [legs[place] for place in shorts]
+    held += [(one.quantity, legs[one.long][1]) for one in pledges if one.short in shorts]
+    return int128(ceil_divide(max(-lowest_payoff(held)[0], 0), QUANTITY_UNIT))
 
 
 def lowest_payoff(legs: Legs) -> tuple[int, int]:

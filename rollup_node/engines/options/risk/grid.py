@@ -63,8 +63,7 @@ def ladder(forward: int, strike: int, volatility: int, seconds: int, discount: i
     Raises:
         Overflow: a price of it isn't defined.
     """
-    root = isqrt(_REFERENCE_S * PARTS * PARTS // max(seconds, SECONDS_PER_DAY))
-    risen = volatility * (PARTS + _RISE * root // PARTS) // PARTS
+    root, risen = _root(seconds), risen_volatility(volatility, seconds)
     fallen = volatility * max(PARTS - _FALL * root // PARTS, _LEAST_VOLATILITY) // PARTS
     moved = (
         call_put(
@@ -77,3 +76,18 @@ def ladder(forward: int, strike: int, volatility: int, seconds: int, discount: i
         for scenario in SCENARIOS
     )
     return Ladder(call_put(forward, strike, volatility, seconds, discount), tuple(moved))
+
+
+def risen_volatility(volatility: int, seconds: int) -> int:
+    """The highest of any scenario, 1e-18.
+
+    Args:
+        volatility: The strike's own.
+        seconds: To expiry.
+    """
+    return volatility * (PARTS + _RISE * _root(seconds) // PARTS) // PARTS
+
+
+def _root(seconds: int) -> int:
+    """Of thirty days in the time left, parts per million."""
+    return isqrt(_REFERENCE_S * PARTS * PARTS // max(seconds, SECONDS_PER_DAY))

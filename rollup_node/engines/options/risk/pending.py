@@ -3,6 +3,9 @@
 from collections.abc import Iterable
 from typing import NamedTuple
 
+_new = tuple.__new__
+"""Makes a NamedTuple for half of what calling it costs."""
+
 
 class Pending(NamedTuple):
     """What may still fill of one series."""
@@ -19,8 +22,9 @@ class Pending(NamedTuple):
 
     def dearer_than(self, mark: int) -> int:
         """What filling at the worst limits loses at once against the mark, micro-USD times quantity."""
-        loss = self.bids * max(self.highest_bid - mark, 0)
-        return loss + self.asks * max(mark - self.lowest_ask, 0)
+        _, bids, asks, highest, lowest = self
+        loss = bids * (highest - mark) if highest > mark else 0
+        return loss + asks * (mark - lowest) if lowest < mark else loss
 
 
 class Requirement(NamedTuple):
@@ -45,6 +49,7 @@ def gather(orders: Iterable[tuple[int, bool, int, int]]) -> tuple[Pending, ...]:
             known[0] += quantity
             known[2] = max(known[2], price)
         else:
-            known[3] = min(known[3], price) if known[1] else price
+            if price < known[3] or not known[1]:
+                known[3] = price
             known[1] += quantity
-    return tuple(Pending(series, *found[series]) for series in sorted(found))
+    return tuple([_new(Pending, (series, *found[series])) for series in sorted(found)])
