@@ -11,6 +11,7 @@ that exactly this bundle is running (``BundleGuard``).
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from bridge.wire.combos import require_twins
 from bridge.wire.errors import Malformed
 from bridge.wire.keccak import keccak256
 from bridge.wire.transaction import Transaction, decode_transaction
@@ -53,7 +54,8 @@ def decode_bundle(raws: Sequence[bytes], max_timestamp: int, salt: bytes) -> Bun
     """Decode every leg and name the bundle.
 
     Raises:
-        Malformed: no legs, too many, a leg that does not decode, or two legs that share chain, sender and nonce.
+        Malformed: no legs, too many, a leg that does not decode, two legs that share chain, sender and nonce, or a combo
+            that is locked on some of its rollups only (:mod:`bridge.wire.combos`).
     """
     if not 0 < len(raws) <= MAX_LEGS:
         raise Malformed(f"a bundle has 1 to {MAX_LEGS} transactions, got {len(raws)}")
@@ -63,6 +65,7 @@ def decode_bundle(raws: Sequence[bytes], max_timestamp: int, salt: bytes) -> Bun
             legs.append(decode_transaction(raw))
         except Malformed as exc:
             raise Malformed(f"transaction {index} of the bundle: {exc}") from exc
+    require_twins(legs)
     keys = [(leg.chain_id, leg.sender, leg.nonce) for leg in legs]
     if len(set(keys)) != len(keys):
         raise Malformed("two transactions of the bundle share chain id, sender and nonce")

@@ -328,6 +328,32 @@ rollup.output.deleted | rollup_node.challenger.Challenger._delete | a wrong outp
     the output is deleted once; right ones follow
 """
 
+_OPTIONS = """
+options.archive.opened | rollup_node.engines.options.archive.Archive.__init__ | each boot of an options rollup
+    the archive of blocks, empty on the first boot -> a checkpoint is read, or genesis is taken
+    nothing has changed: what the archive has beyond the checkpoint is executed again
+
+options.archive.cut | rollup_node.engines.options.archive.Archive.append | a boot with blocks after the checkpoint, and blocks that are taken back
+    blocks that are executed anew are cut off the archive -> the first of them is written
+    they are executed again: the node's block log has them all, the archive decides nothing
+
+options.archive.torn | rollup_node.engines.options.archive.Archive.append | each block of an options rollup
+    half of an executed block in the archive -> the rest of it
+    the torn end is cut off; the block is executed again, to the same roots, or comes from the sequencer's log
+
+options.archive.appended | rollup_node.engines.options.archive.Archive.append | each block of an options rollup
+    an executed block in the archive -> the node knows that it was executed
+    the block log alone says whether the block counts; in the archive it is overwritten
+
+options.archive.synced | rollup_node.engines.options.archive.Archive.sync | every 250 blocks of an options rollup
+    the archive on disk up to its head -> the state is written beside it
+    the older checkpoint is taken, and all after it executed again
+
+options.checkpoint.torn | rollup_node.engines.options.engine._checkpoint | every 250 blocks of an options rollup
+    half of the state under a temporary name -> the rest of it
+    nobody reads it: the older checkpoint is taken, or genesis, to the same roots
+"""
+
 _ACCOUNT = """
 account.tried | bridge.l1.account.L1Account._enter | each transaction that the account sends
     a transaction would succeed -> it has a nonce, and signed bytes on disk
@@ -464,6 +490,7 @@ CRASH_POINTS: Mapping[str, CrashPoint] = MappingProxyType(
             *_rows(_SEQUENCER, SEQUENCER),
             *_rows(_PUBLISHER, SEQUENCER),
             *_rows(_ROLLUP, ROLLUP),
+            *_rows(_OPTIONS, ROLLUP),
             *_rows(_ACCOUNT, ROLLUP, RELAYER),
             *_rows(_RELAYER, RELAYER),
         )

@@ -12,6 +12,7 @@ from coincurve import PublicKey
 
 from bridge.wire import rlp
 from bridge.wire.errors import Malformed
+from bridge.wire.frozen import quickly_made
 from bridge.wire.keccak import keccak256
 
 SECP256K1_HALF_ORDER = 0x7FFFFFFFFFFFFFFFFFFFFFFFFFFFFFFF5D576E7357A4501DDFE92F46681B20A0
@@ -23,6 +24,7 @@ MAX_TRANSACTION_BYTES = 128 * 1024
 _FIELDS = {0x01: 11, 0x02: 12, 0x04: 13}
 
 
+@quickly_made
 @dataclass(frozen=True, slots=True)
 class Transaction:
     """One decoded, correctly signed transaction."""
@@ -104,7 +106,8 @@ def _decode_legacy(raw: bytes) -> Transaction:
 
 def _decode_typed(raw: bytes) -> Transaction:
     kind = raw[0]
-    fields = rlp.items(rlp.decode(raw[1:]), _FIELDS[kind])
+    body = raw[1:]
+    fields = rlp.items(rlp.decode(body), _FIELDS[kind])
     dynamic = kind != 0x01
     # chainId, nonce, then one or two fees, gas, to, value, data, accessList, [authorizationList], yParity, r, s
     chain_id, nonce = rlp.integer(fields[0]), rlp.integer(fields[1])
@@ -115,7 +118,7 @@ def _decode_typed(raw: bytes) -> Transaction:
     parity, r, s = map(rlp.integer, fields[-3:])
     if max_fee < priority_fee:
         raise Malformed("max priority fee per gas higher than max fee per gas")
-    payload = keccak256(raw[:1] + rlp.without_last(raw[1:], fields[-3:]))
+    payload = keccak256(raw[:1] + rlp.without_last(body, fields[-3:]))
     return Transaction(
         raw=raw,
         hash=keccak256(raw),

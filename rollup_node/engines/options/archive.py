@@ -11,10 +11,12 @@ rewound is cut off. After a crash the end may be torn, and is cut as well.
 
 import zlib
 from collections.abc import Iterable, Sequence
+from functools import partial
 from pathlib import Path
 from struct import Struct
 from typing import Final
 
+from bridge.wire.crash_points import crash_point, crash_within
 from bridge.wire.disk import DISK, Disk
 from bridge.wire.errors import Malformed
 from rollup_node.engines.options.blocks import Head, decode_receipts, encode_receipts
@@ -41,6 +43,7 @@ class Archive:
     def __init__(self, path: Path, genesis: Head, disk: Disk = DISK) -> None:
         self._path, self._genesis, self._disk = path, genesis, disk
         self._file = disk.open(path)
+        crash_point("options.archive.opened")
         self._heads: dict[int, Head] = {}
         self._places: dict[
             int, tuple[int, int, int]
@@ -99,7 +102,11 @@ class Archive:
         frame = _FRAME.pack(head.number, len(first), len(second), zlib.crc32(first), zlib.crc32(second))
         if self._disk.size(self._path) != self._end:
             self._disk.cut(self._file, self._end)
-        self._disk.append(self._file, frame + first + second)
+            crash_point("options.archive.cut")
+        written = frame + first + second
+        crash_within("options.archive.torn", partial(self._disk.append, self._file), written)
+        self._disk.append(self._file, written)
+        crash_point("options.archive.appended")
         start = self._end + len(frame) + len(first)
         self._places[head.number] = (start, len(second), zlib.crc32(second))
         self._end = start + len(second)
@@ -129,6 +136,7 @@ class Archive:
         """
         self._disk.cut(self._file, self._end)
         self._disk.sync_all(self._file)
+        crash_point("options.archive.synced")
 
     def close(self) -> None:
         """Close the file."""

@@ -6,7 +6,9 @@
      "parameters": {"gas_free": true, ...},                  fields of Parameters
      "markets": {"1": {"symbol": "ETH", "tick": 10000, ...}},  fields of Market
      "signers": ["0x...", ...],                              of the feed
-     "cash": {"0x...": 1000000}}                             micro-USD of addresses; L1's portal must hold as much
+     "cash": {"0x...": 1000000},                             micro-USD of addresses; L1's portal must hold as much
+     "peers": {"902": "0x..."},                              portals on L1 of the set's other options rollups, by chain id
+     "l1": {"messenger": "0x...", "router": "0x...", "registry": "0x..."}}   L1CrossDomainMessenger, MessageRouter, StrategyRegistry
 
 The header's ``extraData`` is the hash of all of it, so a node with another file has another chain from block 0 on.
 """
@@ -26,10 +28,10 @@ from rollup_node.engines.options.transition.accounts import credit_wei
 from rollup_node.engines.options.transition.context import WEI_PER_CASH, Context
 from rollup_node.engines.options.transition.genesis import create
 from rollup_node.engines.options.transition.margins import Risks
-from rollup_node.engines.options.transition.parameters import Market, Parameters
+from rollup_node.engines.options.transition.parameters import L1Ends, Market, Parameters
 
-_KNOWN: Final = {"chainId", "timestamp", "baseFee", "parameters", "markets", "signers", "cash"}
-_OWN: Final = {"chain_id", "markets", "symbol"}
+_KNOWN: Final = {"chainId", "timestamp", "baseFee", "parameters", "markets", "signers", "cash", "peers", "l1"}
+_OWN: Final = {"chain_id", "markets", "symbol", "peers", "l1"}
 """Fields that the file says elsewhere."""
 
 
@@ -95,6 +97,13 @@ def read_genesis(data: bytes) -> Genesis:
         reader.address("cash", text): reader.number(f"cash.{text}", amount)
         for text, amount in reader.table("cash", document.get("cash", {})).items()
     }
+    peers = {
+        reader.number("peers", chain): reader.address(f"peers.{chain}", portal)
+        for chain, portal in reader.table("peers", document.get("peers", {})).items()
+    }
+    places = reader.table("l1", document.get("l1", {}))
+    reader.unknown("l1", places, {one.name for one in fields(L1Ends)})
+    ends = {name: reader.address(f"l1.{name}", text) for name, text in places.items()}
     if not markets:
         reader.problems.append("markets: there is none; name at least one underlying")
     if len(set(signers)) != len(signers) or len(signers) < said.get("signers_needed", 1):
@@ -102,7 +111,7 @@ def read_genesis(data: bytes) -> Genesis:
     if reader.problems:
         raise GenesisWrong("; ".join(reader.problems))
     canonical = orjson.dumps(document, option=orjson.OPT_SORT_KEYS)
-    parameters = Parameters(chain_id=chain_id, markets=markets, **said)
+    parameters = Parameters(chain_id=chain_id, markets=markets, peers=peers, l1=L1Ends(**ends), **said)
     return Genesis(parameters, signers, timestamp, base_fee, cash, keccak256(canonical))
 
 

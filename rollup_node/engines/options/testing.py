@@ -18,14 +18,17 @@ from rollup_node.engines.options.transition.testing import START, Desk, address
 def genesis_bytes(desk: Desk, **changes: object) -> bytes:
     """The genesis of a desk's rollup, as a file."""
     said = asdict(desk.parameters)
-    markets = said.pop("markets")
+    markets, ends = said.pop("markets"), said.pop("l1")
+    peers = said.pop("peers")
     for market in markets.values():
         market["symbol"] = market["symbol"].rstrip(b"\0").decode()
     document = {
         "chainId": said.pop("chain_id"),
         "timestamp": START,
-        "parameters": said,
         "markets": {str(number): market for number, market in markets.items()},
+        "peers": {str(number): to_hex(portal) for number, portal in peers.items()},
+        "l1": {name: to_hex(one) for name, one in ends.items()},
+        "parameters": said,
         "signers": [to_hex(address(name)) for name in desk.signers],
     }
     return orjson.dumps(document | changes)

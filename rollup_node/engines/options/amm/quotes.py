@@ -53,7 +53,7 @@ class AmmQuote:
     cash: int
     """What the trader gets, micro-USD; below zero they pay. The maker's flow is the opposite, to the unit."""
     price: int
-    """That per contract, micro-USD, rounded against the trader: for display, the cash is what counts."""
+    """That per contract, micro-USD, rounded against the trader: what a trade is settled at."""
     exposure: int
     """The maker's after the trade."""
 

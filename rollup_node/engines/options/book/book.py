@@ -2,14 +2,20 @@
 
 The problem: a margined rollup lives from cancels and replacements, so adding and removing must cost about a microsecond in Python, and
 every change must be taken back exactly when a transaction, a bundle or a block is. The choice: a dictionary of levels by price, their
-prices in a ``SortedList`` that is touched only when a level appears or empties, and in each level a ring of orders. Removing an
-order leaves its own pointers as they were, so putting it back is two assignments ("dancing links"), in whatever place it had.
-Rejected: ordered dictionaries by level (an order that comes back comes back last; and taking from the front of a
-long one walks over the dead), one sorted list of all orders (two to three times slower), and packaged matching engines (none undoes).
+prices in a sorted list that is touched only when a level appears or empties, the best at its end, where nearly all of that happens; and in
+each level a ring of orders. Removing an order leaves its own pointers as they were, so putting it back is two assignments ("dancing
+links"), in whatever place it had. All members of a ring, the one that holds it together too, are of one class: what Python learns about
+an attribute's place it learns for one class at a time. Nothing is made that the book has already: an order that comes in and rests, or
+goes as a whole, is its own outcome.
+
+Rejected: ordered dictionaries by level (an order that comes back comes back last; and taking from the front of a long one walks over the
+dead), one sorted list of all orders (two to three times slower), a ``SortedList`` of prices (ten times a plain list's cost at the best
+price, and cheaper only from tens of thousands of prices on), and packaged matching engines (none undoes).
 
 Prices of both sides are kept as *ranks*, so that less is better on either: an ask's rank is its price, a bid's is minus its price.
 """
 
+from bisect import bisect_left, insort
 from collections import defaultdict
 from collections.abc import Iterator
 from typing import Final, NamedTuple, TypeAlias
@@ -22,7 +28,6 @@ from rollup_node.engines.options.book.orders import (
     Level,
     Reason,
     Refused,
-    Removal,
     Resized,
     Resting,
     Side,
@@ -52,13 +57,15 @@ class BookSide:
         """Rank of the first level."""
         self.levels: dict[int, Level] = {}
         """By rank; none is empty."""
-        self.ranks: SortedList[int] = SortedList()
+        self.ranks: list[int] = []
+        """Those of all levels, negated, so that the best is the last."""
 
     def __iter__(self) -> Iterator[Resting]:
         """Orders from the best, the oldest of a price first."""
-        for rank in self.ranks:
-            order = self.levels[rank].next
-            while isinstance(order, Resting):
+        for rank in reversed(self.ranks):
+            ring = self.levels[-rank].ring
+            order = ring.next
+            while order is not ring:
                 yield order
                 order = order.next
 
@@ -66,18 +73,19 @@ class BookSide:
         """Let a level in."""
         rank = level.rank
         self.levels[rank] = level
-        self.ranks.add(rank)
+        insort(self.ranks, -rank)
         self.best = min(self.best, rank)
 
     def close(self, level: Level) -> None:
         """Let a level out that is empty."""
         rank = level.rank
         del self.levels[rank]
+        ranks = self.ranks
         if rank == self.best:
-            self.ranks.pop(0)
-            self.best = self.ranks[0] if self.levels else NOTHING
+            ranks.pop()
+            self.best = -ranks[-1] if ranks else NOTHING
         else:
-            self.ranks.remove(rank)
+            del ranks[bisect_left(ranks, -rank)]
 
 
 class Book:
@@ -133,10 +141,11 @@ class Book:
         """Price and total quantity of the best levels."""
         half = self.asks if side else self.bids
         found = []
-        for rank in half.ranks.islice(0, levels):
-            level, total = half.levels[rank], 0
-            order = level.next
-            while isinstance(order, Resting):
+        for rank in half.ranks[: -levels - 1 : -1]:
+            level, total = half.levels[-rank], 0
+            ring = level.ring
+            order = ring.next
+            while order is not ring:
                 total += order.quantity
                 order = order.next
             found.append((level.price, total))
@@ -158,8 +167,8 @@ class Book:
             raise Refused(Reason.UNKNOWN_ORDER)
         return found
 
-    def cancel(self, account: int, order: int, reason: Reason = Reason.CANCELLED) -> Removal:
-        """Take an account's order out. Raises as :meth:`find`."""
+    def cancel(self, account: int, order: int) -> Resting:
+        """Take an account's order out; returns what it was. Raises as :meth:`find`."""
         own = self.accounts.get(account)
         found = own.pop(order, None) if own else None
         if found is None:
@@ -177,16 +186,16 @@ class Book:
         if found.expiry:
             self.expiring.remove((found.expiry, order, account))
         self.journal.append(found)
-        return _new(Removal, (order, account, level.side, level.price, found.quantity, reason))
+        return found
 
-    def cancel_all(self, account: int) -> list[Removal]:
+    def cancel_all(self, account: int) -> list[Resting]:
         """Take all of an account's orders out, the lowest id first."""
         return [self.cancel(account, order.id) for order in self.orders_of(account)]
 
-    def expire(self, now: int) -> list[Removal]:
+    def expire(self, now: int) -> list[Resting]:
         """Take out every order whose time is over at ``now``, unix seconds; by expiry, then by id."""
         over = list(self.expiring.irange(maximum=(now, self.sequence, 0)))
-        return [self.cancel(account, order, Reason.EXPIRED) for _, order, account in over]
+        return [self.cancel(account, order) for _, order, account in over]
 
     def resize(self, order: Resting, quantity: int) -> None:
         """Leave an order less than it had, but something; it keeps its place."""
@@ -206,7 +215,7 @@ class Book:
             self.sequence = order.sequence
             return
         level = order.level
-        if level.next is level:
+        if level.ring.next is level.ring:
             (self.asks if level.side else self.bids).open(level)
         order.previous.next = order.next.previous = order
         self.accounts[order.account][order.id] = order

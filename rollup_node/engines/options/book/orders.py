@@ -1,7 +1,7 @@
 """What an order is, what can become of it, and why one is refused."""
 
 from enum import IntEnum
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, ClassVar, Final, NamedTuple, TypeAlias
 
 if TYPE_CHECKING:
     from rollup_node.engines.options.book.book import Book
@@ -105,7 +105,7 @@ class Fill(NamedTuple):
 
 
 class Removal(NamedTuple):
-    """A quantity that left the book without a trade."""
+    """A quantity that other orders lost to one that came in, without a trade."""
 
     order: int
     account: int
@@ -118,7 +118,10 @@ class Removal(NamedTuple):
 
 
 class Outcome(NamedTuple):
-    """What became of one accepted order: its quantity is that of ``fills`` + ``resting`` + ``cancelled``."""
+    """What became of one accepted order: its quantity is that of ``fills`` + ``resting`` + ``cancelled``.
+
+    Of an order that did nothing but come to rest, the order itself says the same (see :data:`Accepted`).
+    """
 
     order: int
     """Its id, also if none of it rests."""
@@ -137,9 +140,10 @@ class Outcome(NamedTuple):
 class Resting:
     """An order in the book: a member of its level's ring.
 
-    Mutable, no dataclass and without an ``__init__``: the book makes and links a million a second, in one place. Outside of the book it is for reading. Once removed it
-    keeps its neighbours, so that undoing the newest change first puts every order back exactly where it was. In a journal an order stands
-    for its own coming or going, whichever it was: undoing turns it round.
+    Mutable, no dataclass and without an ``__init__``: the book makes and links a million a second, in one place. Outside of the book it is
+    for reading. Once removed it keeps its neighbours, so that undoing the newest change first puts every order back exactly where it was.
+    In a journal an order stands for its own coming or going, whichever it was: undoing turns it round. As it comes in it is its own
+    outcome, see :class:`Outcome`, until it changes.
     """
 
     __slots__ = ("account", "expiry", "flags", "id", "level", "next", "previous", "quantity", "sequence")
@@ -155,8 +159,22 @@ class Resting:
     """Unix seconds, or :data:`NEVER`."""
     flags: int
     level: "Level"
-    previous: "Resting | Level"
-    next: "Resting | Level"
+    previous: "Resting"
+    next: "Resting"
+    cancelled: ClassVar[int] = 0
+    reason: ClassVar[None] = None
+    fills: ClassVar[tuple[Fill, ...]] = ()
+    removed: ClassVar[tuple[Removal, ...]] = ()
+
+    @property
+    def order(self) -> int:
+        """Its id, as an outcome has it."""
+        return self.id
+
+    @property
+    def resting(self) -> int:
+        """Its quantity, as an outcome has it."""
+        return self.quantity
 
     @property
     def rests(self) -> bool:
@@ -187,6 +205,10 @@ class Resting:
         return f"<order {self.id}: account {self.account}, {word} {self.quantity} at {self.price}>"
 
 
+Accepted: TypeAlias = Outcome | Resting
+"""What became of an accepted order."""
+
+
 class Resized(NamedTuple):
     """A change: an order that had more before."""
 
@@ -200,14 +222,14 @@ class Resized(NamedTuple):
 
 
 class Level:
-    """All orders at one price of one side: a ring in the order of time, in which the level itself stands between last and first."""
+    """All orders at one price of one side: a ring in the order of time, in which ``ring``, an order of nobody, stands between last and first."""
 
-    __slots__ = ("book", "next", "previous", "price", "rank", "side")
+    __slots__ = ("book", "price", "rank", "ring", "side")
 
     def __init__(self, book: "Book", side: Side, price: int, rank: int) -> None:
         self.book = book
         self.side = side
         self.price = price
         self.rank = rank
-        self.next: Resting | Level = self
-        self.previous: Resting | Level = self
+        self.ring = ring = Resting()
+        ring.next = ring.previous = ring

@@ -19,7 +19,7 @@ from rollup_node.engines.options.transactions.interfaces import FUNCTIONS, L1_BL
 from rollup_node.engines.options.transactions.refusals import Refused
 from rollup_node.engines.options.transition.accounts import owner_of
 from rollup_node.engines.options.transition.context import WEI_PER_CASH, Context
-from rollup_node.engines.options.transition.margins import margin_of, pending_of
+from rollup_node.engines.options.transition.margins import margin_of, pending_of, required
 from rollup_node.engines.options.values import QUANTITY_UNIT, Overflow, ceil_divide
 
 STUB_CODE: Final = b"\xfe"
@@ -44,16 +44,16 @@ def withdrawable(world: World, context: Context, number: int) -> int:
     account = world.accounts[number]
     pending = pending_of(world, number)
     if not account.positions and not pending:
-        return max(0, account.cash)
+        return max(0, account.cash - account.reserved)
     try:
         margin = margin_of(world, context, number)
     except (Refused, Overflow):
         return 0
-    free = margin.surplus
+    free = margin.equity - required(world, context, number, margin.initial)
     if margin.covered:
         owed = sum(entry.bids * entry.highest_bid for entry in pending)
-        free = max(free, account.cash - ceil_divide(owed, QUANTITY_UNIT))
-    return max(0, min(account.cash, free))
+        free = max(free, account.cash - account.reserved - ceil_divide(owed, QUANTITY_UNIT))
+    return max(0, min(account.cash - account.reserved, free))
 
 
 def nonce(scene: Scene, address: bytes) -> str:

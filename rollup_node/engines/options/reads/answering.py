@@ -10,7 +10,7 @@ from bridge.wire.errors import (
     SERVER_ERROR,
     RpcError,
 )
-from rollup_node.engines.options.reads.kinds import BLOCK, data, quantity
+from rollup_node.engines.options.reads.kinds import BLOCK, data, quantity, read_param
 from rollup_node.engines.options.reads.methods import METHODS, Method
 from rollup_node.engines.options.reads.scene import Chain, Scene
 from rollup_node.engines.options.transactions.refusals import Refused
@@ -34,12 +34,8 @@ def answer(chain: Chain, method: str, params: Sequence[Any]) -> Any:
         said = params[place] if place < len(params) else None
         if param.kind is BLOCK:
             number = block_number(chain, said)
-        elif said is None:
-            if param.required:
-                raise RpcError(INVALID_PARAMS, f"missing value for required argument {place}: {param.name}")
-            arguments.append(None)
         else:
-            arguments.append(param.kind.read(said))
+            arguments.append(read_param(place, param, said))
     return _answer(chain, found, number, arguments)
 
 

@@ -1,6 +1,6 @@
 """Kinds of parameters: what is accepted of each, strictly, and how it is described (JSON schema)."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -15,6 +15,38 @@ class Kind:
     read: Callable[[Any], Any]
     """Checks a value and gives it a Python type; raises ``RpcError``."""
     schema: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Param:
+    """Of a method or a feed, by position."""
+
+    name: str
+    kind: Kind
+    required: bool = True
+
+
+def read_params(who: str, params: Sequence[Param], said: Sequence[Any]) -> list[Any]:
+    """Values by position, None for what is left out; ``who`` takes them.
+
+    Raises:
+        RpcError: too many, too few, or not of their kinds.
+    """
+    if len(said) > len(params):
+        raise RpcError(INVALID_PARAMS, f"{who} takes {len(params)} parameters, not {len(said)}")
+    return [
+        read_param(place, param, said[place] if place < len(said) else None)
+        for place, param in enumerate(params)
+    ]
+
+
+def read_param(place: int, param: Param, said: Any) -> Any:
+    """One of them; see :func:`read_params`."""
+    if said is not None:
+        return param.kind.read(said)
+    if param.required:
+        raise RpcError(INVALID_PARAMS, f"missing value for required argument {place}: {param.name}")
+    return None
 
 
 def wrong(said: Any, expected: str) -> RpcError:
@@ -91,6 +123,13 @@ def anything(said: Any) -> Any:
     return said
 
 
+def plain_list(said: Any) -> list[Any]:
+    """A list; what is in it, its method looks at."""
+    if not isinstance(said, list):
+        raise wrong(said, "a list")
+    return said
+
+
 def text(said: Any) -> str:
     """Up to 32 ASCII letters."""
     if not isinstance(said, str) or not said.isascii() or len(said) > 32:
@@ -110,6 +149,7 @@ TEXT: Final = Kind(text, {"type": "string", "maxLength": 32})
 KEY: Final = Kind(storage_key, _HEX)
 KEYS: Final = Kind(storage_keys, {"type": "array", "items": _HEX})
 TABLE: Final = Kind(table, {"type": "object"})
+LIST: Final = Kind(plain_list, {"type": "array"})
 ANY: Final = Kind(anything, {})
 BLOCK: Final = Kind(
     anything, {"description": "number, tag, or hash of a block", "type": ["string", "object"]}

@@ -21,8 +21,11 @@ from rollup_node.engines.options.risk.greeks import series_greeks
 from rollup_node.engines.options.transactions import abi
 from rollup_node.engines.options.transactions.interfaces import EVENTS
 from rollup_node.engines.options.transactions.receipts import Log
+from rollup_node.engines.options.transactions.refusals import Refused
+from rollup_node.engines.options.transition.amm import ask
 from rollup_node.engines.options.transition.margins import oracle_state, terms_of
-from rollup_node.engines.options.transition.oracle import LIVE
+from rollup_node.engines.options.transition.oracle import LIVE, require_fresh
+from rollup_node.engines.options.values import Overflow
 
 STATUS: Final = ("live", "expired", "settled")
 MAX_LEVELS: Final = 1_000
@@ -85,7 +88,7 @@ def marks(scene: Scene, symbol: str | None) -> list[dict[str, Any]]:
                 "confidence": str(oracle.confidence),
                 "sequence": oracle.sequence,
                 "timestamp": oracle.timestamp,
-                "breaker": oracle.level,
+                "breaker": max(oracle.level, world.globals.level),
                 "forwards": [{"expiry": one, "price": str(price)} for one, price in oracle.forwards],
                 "series": [_mark(scene, number) | {"greeks": known.get(number)} for number in live],
             }
@@ -125,6 +128,37 @@ def book(scene: Scene, number: int, levels: int | None) -> dict[str, Any]:
     return {"series": number, "block": scene.number, "sequence": sequence, **sides}
 
 
+def quotes(scene: Scene, symbol: str | None, quantity: int) -> list[dict[str, Any]]:
+    """``options_getQuotes``: what the market makers bid and ask for a quantity of each series that can be traded, as of this block.
+
+    Null where a maker doesn't trade so much that way, or marks are too old to trade on; whether its margin and the trader's are enough
+    shows when it is tried.
+    """
+    if not quantity:
+        raise RpcError(INVALID_PARAMS, "expected a quantity above zero, in 1e-4 contracts")
+    world, context = scene.world, scene.context()
+
+    def price(number: int, signed: int) -> str | None:
+        try:
+            require_fresh(world, context, world.series[number].underlying)
+            return str(ask(world, context, number, signed))
+        except (Refused, Overflow):
+            return None
+
+    return [
+        {
+            "series": number,
+            "quantity": str(quantity),
+            "bid": price(number, -quantity),
+            "ask": price(number, quantity),
+        }
+        for number, found in sorted(world.series.items())
+        if found.status == LIVE
+        and found.expiry > context.timestamp
+        and symbol in (None, symbol_of(scene, found.underlying))
+    ]
+
+
 def order_json(order: Resting) -> dict[str, Any]:
     """A resting order."""
     return {
@@ -144,23 +178,29 @@ def trades(scene: Scene, number: int | None, limit: int | None) -> list[dict[str
     if limit is not None and not 0 < limit <= MAX_TRADES:
         raise RpcError(INVALID_PARAMS, f"expected 1 to {MAX_TRADES} trades, got {limit}")
     count, found = limit or 100, list[dict[str, Any]]()
-    event = EVENTS["Trade"]
-    topics = [frozenset({event.topic})]
-    if number is not None:
-        topics.append(frozenset({number.to_bytes(32, "big")}))
-    wanted = Filter(frozenset({event.source}), tuple(topics))
+    wanted = trade_filter(number)
     for block in range(scene.number, max(0, scene.number - TRADE_BLOCKS), -1):
         head = scene.archive.head_of(block)
         if head is None:
             break
         if wanted.may_match(head.sealed.bloom):
-            found += _trades_of(Scene(scene.chain, block), wanted)
+            found += trades_of(Scene(scene.chain, block), wanted)
         if len(found) >= count:
             break
     return found[:count]
 
 
-def _trades_of(scene: Scene, wanted: Filter) -> Iterator[dict[str, Any]]:
+def trade_filter(number: int | None) -> Filter:
+    """Logs of trades, of one series if it is given."""
+    event = EVENTS["Trade"]
+    topics = [frozenset({event.topic})]
+    if number is not None:
+        topics.append(frozenset({number.to_bytes(32, "big")}))
+    return Filter(frozenset({event.source}), tuple(topics))
+
+
+def trades_of(scene: Scene, wanted: Filter) -> Iterator[dict[str, Any]]:
+    """Trades of one block, the newest first."""
     for receipt in reversed(scene.receipts()):
         for log in reversed(receipt.logs):
             if wanted.matches(log):

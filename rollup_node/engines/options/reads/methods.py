@@ -4,7 +4,19 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from rollup_node.engines.options.reads import accounts, blocks, calls, logs, market, portfolio, transactions
+from rollup_node.engines.options.reads import (
+    accounts,
+    auctions,
+    blocks,
+    calls,
+    economics,
+    feeds,
+    logs,
+    market,
+    portfolio,
+    steps,
+    transactions,
+)
 from rollup_node.engines.options.reads.kinds import (
     ADDRESS,
     ANY,
@@ -14,21 +26,13 @@ from rollup_node.engines.options.reads.kinds import (
     HASH,
     KEY,
     KEYS,
+    LIST,
     NUMBER,
     QUANTITY,
     TABLE,
     TEXT,
-    Kind,
+    Param,
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Param:
-    """Of a method, by position."""
-
-    name: str
-    kind: Kind
-    required: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +63,7 @@ _CALL = (Param("call", TABLE), _AT, Param("overrides", ANY, required=False))
 _ACCOUNT = Param("account", NUMBER)
 _SERIES = Param("series", NUMBER)
 _SYMBOL = Param("underlying", TEXT, required=False)
+_SYMBOL_FIRST = Param("underlying", TEXT)
 
 
 def _lookups() -> tuple[Method, ...]:
@@ -160,18 +165,73 @@ OPTIONS: Final = (
         market.book,
     ),
     Method(
+        "options_getQuotes",
+        "What the market maker bids and asks for a quantity of each series.",
+        (_SYMBOL_FIRST, Param("quantity", QUANTITY), _AT),
+        market.quotes,
+    ),
+    Method(
         "options_getTrades",
         "Trades up to a block, the newest first.",
         (Param("series", NUMBER, required=False), Param("limit", NUMBER, required=False), _AT),
         market.trades,
     ),
+    Method(
+        "options_getFeed",
+        "What a feed tells of a block; trades are those of the blocks after another one.",
+        (
+            Param("feed", TEXT),
+            Param("params", LIST, required=False),
+            Param("since", NUMBER, required=False),
+            _AT,
+        ),
+        feeds.view,
+    ),
     Method("options_getAccounts", "Accounts of an address.", (_ADDRESS, _AT), portfolio.accounts),
     Method("options_getAccount", "Cash, mode and keys of an account.", (_ACCOUNT, _AT), portfolio.account),
     Method("options_getMargin", "Equity and requirements of an account.", (_ACCOUNT, _AT), portfolio.margin),
     Method("options_getPositions", "Positions at their marks.", (_ACCOUNT, _AT), portfolio.positions),
+    Method("options_getCombos", "An account's locked combos.", (_ACCOUNT, _AT), portfolio.combos),
     Method("options_getOrders", "An account's resting orders.", (_ACCOUNT, _AT), portfolio.orders),
     Method("options_getGreeks", "Greeks of an account's positions.", (_ACCOUNT, _AT), portfolio.greeks),
+    Method(
+        "options_getAuction",
+        "An account's auction: what is for sale, at which price; null if there is none.",
+        (_ACCOUNT, _AT),
+        auctions.auction,
+    ),
+    Method("options_getAuctions", "All auctions, by account.", (_AT,), auctions.all_auctions),
+    Method(
+        "options_getBackstop",
+        "The backstop vault: its address, account and cash.",
+        (_AT,),
+        auctions.vault_json,
+    ),
+    Method(
+        "options_getFees",
+        "What fees have come to, by kind, and what has become of them.",
+        (_AT,),
+        economics.fees,
+    ),
+    Method(
+        "options_getBreakers",
+        "Level of each breaker, and what they remember.",
+        (_AT,),
+        economics.breakers,
+    ),
     Method("options_getTotals", "Insurance, fees, and what L1 holds.", (_AT,), portfolio.totals),
+    Method(
+        "options_getSteps",
+        "Transactions of a block and the root of the state after each: what its header commits to where it takes them.",
+        (_AT,),
+        steps.steps,
+    ),
+    Method(
+        "options_getOmissions",
+        "Liquidations that a maker's block of this payload has left out, by the steps that it tells, with their proofs for L1.",
+        (Param("steps", ANY), _AT),
+        steps.omissions,
+    ),
     Method(
         "options_getProof",
         "A leaf of the state tree, or its absence, with its proof.",
@@ -183,7 +243,17 @@ OPTIONS: Final = (
 
 METHODS: Final[Mapping[str, Method]] = {method.name: method for method in (*_ETHEREUM, *_lookups(), *OPTIONS)}
 """By name."""
-SLOW: Final = frozenset({"eth_getLogs", "options_getTrades", "options_getMarks"})
+SLOW: Final = frozenset(
+    {
+        "options_getSteps",
+        "options_getOmissions",
+        "eth_getLogs",
+        "options_getTrades",
+        "options_getMarks",
+        "options_getQuotes",
+        "options_getFeed",
+    }
+)
 """May take long, so they are answered in a thread."""
 BLOCK_PLACES: Final[Mapping[str, int]] = {
     method.name: place for method in OPTIONS if (place := method.block_place) is not None

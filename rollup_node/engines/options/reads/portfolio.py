@@ -9,6 +9,8 @@ from rollup_node.engines.options.reads.accounts import withdrawable
 from rollup_node.engines.options.reads.market import FIGURES, contracts, order_json
 from rollup_node.engines.options.reads.scene import Scene
 from rollup_node.engines.options.transition.accounts import owner_of
+from rollup_node.engines.options.transition.combos import State, combos_of
+from rollup_node.engines.options.transition.letters import post
 from rollup_node.engines.options.transition.margins import LIQUIDATING, margin_of
 from rollup_node.engines.options.values import QUANTITY_UNIT
 
@@ -32,6 +34,9 @@ def account(scene: Scene, number: int) -> dict[str, Any]:
         "nonce": found.nonce,
         "cash": str(found.cash),
         "reserved": str(found.reserved),
+        "locked": str(found.locked),
+        "due": str(found.due),
+        "locks": [{"series": series, "quantity": str(quantity)} for series, quantity in found.locks],
         "mode": "portfolio" if found.portfolio else "standard",
         "liquidating": bool(found.flags & LIQUIDATING),
         "keys": [
@@ -73,6 +78,37 @@ def positions(scene: Scene, number: int) -> list[dict[str, Any]]:
     ]
 
 
+def combos(scene: Scene, number: int) -> list[dict[str, Any]]:
+    """``options_getCombos``: locked ones, and settled ones that other rollups still owe something; the oldest first."""
+    views.known(scene, number)
+    return [
+        {
+            "combo": place,
+            "name": to_hex(combo.name),
+            "legsHash": to_hex(combo.legs_hash),
+            "state": State(combo.state).name.lower(),
+            "snapshot": combo.snapshot,
+            "legs": [{"series": series, "quantity": str(quantity)} for series, quantity in combo.legs],
+            "required": str(combo.required),
+            "due": str(combo.due),
+            "deadline": combo.deadline,
+            "pledges": [
+                {
+                    "direction": "pays" if quantity > 0 else "is paid",
+                    "series": series,
+                    "chainId": chain,
+                    "account": account,
+                    "strike": str(strike),
+                    "isCall": is_call,
+                    "quantity": str(abs(quantity)),
+                }
+                for series, chain, account, strike, is_call, quantity in combo.pledges
+            ],
+        }
+        for place, combo in combos_of(scene.world, number)
+    ]
+
+
 def orders(scene: Scene, number: int) -> list[dict[str, Any]]:
     """``options_getOrders``: what rests in the books."""
     views.known(scene, number)
@@ -102,7 +138,10 @@ def totals(scene: Scene) -> dict[str, Any]:
         "sequencerFees": str(now.sequencer_fees),
         "protocolFees": str(now.protocol_fees),
         "sharedLoss": str(now.shared_loss),
+        "cash": str(sum(account.cash for account in scene.world.accounts.values())),
+        "pools": str(sum(series.pool for series in scene.world.series.values())),
         "dust": str(now.dust),
+        "undelivered": str(post(scene.world).held),
         "vault": str(now.vault),
         "withdrawals": now.withdrawals,
         "accounts": len(scene.world.accounts),
@@ -113,6 +152,8 @@ def parameters(scene: Scene) -> dict[str, Any]:
     """``options_getParameters``: what is fixed for the rollup's whole life."""
     said = asdict(scene.parameters)
     markets = said.pop("markets")
+    said["peers"] = {str(chain): to_hex(portal) for chain, portal in said["peers"].items()}
+    said["l1"] = {name: to_hex(end) for name, end in said["l1"].items()}
     for market in markets.values():
         market["symbol"] = market["symbol"].rstrip(b"\0").decode()
     return said | {"markets": {str(number): market for number, market in markets.items()}}

@@ -8,6 +8,8 @@ from typing import Any, Final, TypeAlias
 from bridge.wire.errors import Malformed
 from bridge.wire.keccak import keccak256
 from rollup_node.engines.options.book.orders import Side
+from rollup_node.engines.options.reads import auctions
+from rollup_node.engines.options.reads.bridge import BRIDGE_VIEWS
 from rollup_node.engines.options.reads.scene import Scene
 from rollup_node.engines.options.risk.rows import RiskRow
 from rollup_node.engines.options.state.leaves import Account, Series
@@ -15,12 +17,14 @@ from rollup_node.engines.options.transactions import abi
 from rollup_node.engines.options.transactions.interfaces import (
     ACCOUNTS,
     EXCHANGE,
+    LIQUIDATION,
     MESSAGE_PASSER,
     ORACLE,
     RISK,
 )
 from rollup_node.engines.options.transactions.refusals import Refused
 from rollup_node.engines.options.transition.accounts import account, owner_of
+from rollup_node.engines.options.transition.breakers import WHOLE, highest
 from rollup_node.engines.options.transition.margins import margin_of
 from rollup_node.engines.options.transition.oracle import find
 from rollup_node.engines.options.transition.withdrawals import MESSAGE_VERSION, storage_slot
@@ -125,6 +129,12 @@ def _row_of(scene: Scene, number: int) -> tuple[Any, ...]:
     return found.mark, found.changes, found.sequence
 
 
+def _level_of(scene: Scene, symbol: bytes) -> tuple[Any, ...]:
+    if symbol == WHOLE:
+        return (highest(scene.world),)
+    return (max(find(scene.world, scene.context(), symbol)[1].level, scene.world.globals.level),)
+
+
 def _sent(scene: Scene, digest: bytes) -> tuple[Any, ...]:
     return (storage_slot(digest) in scene.world.messages,)
 
@@ -145,7 +155,16 @@ _TABLE: Final[tuple[tuple[bytes, str, str, str, Run], ...]] = (
     (EXCHANGE, "seriesOf", "(uint32)", "(bytes32,uint64,uint64,bool,uint8,uint64)", _series_of),
     (EXCHANGE, "bestOf", "(uint32)", "(uint64,uint64,uint64,uint64)", best),
     (ORACLE, "spotOf", "(bytes32)", "(uint64,uint64,uint64)", _spot_of),
+    (RISK, "levelOf", "(bytes32)", "(uint8)", _level_of),
     (RISK, "rowOf", "(uint32)", "(int64,int64[16],uint64)", _row_of),
+    (
+        LIQUIDATION,
+        "auctionOf",
+        "(uint32)",
+        "(uint64,uint8,int128,int128,uint32,uint32)",
+        auctions.auction_of,
+    ),
+    (LIQUIDATION, "backstopVault", "()", "(address,uint32)", auctions.vault),
     (MESSAGE_PASSER, "sentMessages", "(bytes32)", "(bool)", _sent),
     (MESSAGE_PASSER, "messageNonce", "()", "(uint256)", _message_nonce),
     (MESSAGE_PASSER, "MESSAGE_VERSION", "()", "(uint16)", _message_version),
@@ -162,6 +181,6 @@ VIEWS: Final[Mapping[tuple[bytes, bytes], View]] = {
     (target, keccak256((name + arguments).encode())[:4]): View(
         name, _struct(arguments), _struct(results), run
     )
-    for target, name, arguments, results, run in _TABLE
+    for target, name, arguments, results, run in (*_TABLE, *BRIDGE_VIEWS)
 }
 """By system address and selector; a test holds them to the compiled interfaces."""

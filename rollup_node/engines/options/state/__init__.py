@@ -1,10 +1,9 @@
-"""The state of an options rollup: maps with an undo log, leaves in fixed binary forms, trees with proofs, and files.
+"""The state of an options rollup: maps with an undo log, leaves in fixed binary forms, and trees with proofs.
 
 ::
 
     transition ─► World (maps, books) ─► changed leaves ─► leaves.encode ─► Tree (keccak, depth 32) ─► root
-                    │  undo log                                              Trie (message passer) ─► storage root
-                    └► Store: blocks appended and synced, checkpoints renamed into place ─► recovery
+                       undo log                                              Trie (message passer) ─► storage root
 
-``leaves``, ``tree``, ``trie`` and ``proofs`` are pure; ``store`` alone touches the disk.
+All of it is pure; ``archive`` and ``checkpoint`` beside this package touch the disk.
 """

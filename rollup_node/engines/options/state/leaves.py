@@ -13,6 +13,7 @@ from enum import IntEnum
 from typing import Any, Final
 
 from bridge.wire.errors import Malformed
+from bridge.wire.frozen import quickly_made
 from rollup_node.engines.options.risk.rows import RiskRow
 from rollup_node.engines.options.state.forms import (
     ADDRESS,
@@ -33,8 +34,12 @@ from rollup_node.engines.options.state.forms import (
 )
 
 ID_BITS: Final = 28
+FEE_KINDS: Final = 12
+"""Kinds of fees that are told apart."""
 MOST_POSITIONS: Final = 32
 """Of an account: what L1 can margin again in one transaction."""
+MOST_FILLS: Final = 64
+"""Trades that are set aside for one combo."""
 
 
 class Kind(IntEnum):
@@ -62,6 +67,14 @@ class Kind(IntEnum):
     """Zero."""
     MESSAGES = 11
     """Zero."""
+    EARNINGS = 12
+    """Zero."""
+    BREAKER = 13
+    """Underlying plus one; zero: of the whole rollup."""
+    LETTERS = 14
+    """The first 28 bits of a name: of a message from or to another chain, or of a strategy."""
+    POST = 15
+    """Zero."""
 
 
 def index_of(kind: Kind, number: int) -> int:
@@ -83,6 +96,7 @@ class Key:
     """Highest that it has used."""
 
 
+@quickly_made
 @dataclass(frozen=True, slots=True)
 class Account:
     """Cash, positions, and who may act."""
@@ -102,8 +116,13 @@ class Account:
     locks: tuple[tuple[int, int], ...] = ()
     """Series and signed quantity of positions that committed combos hold: they can't be closed alone."""
     keys: tuple[Key, ...] = ()
+    locked: int = 0
+    """Micro-USD that those positions can lose: what they are margined at."""
+    due: int = 0
+    """Micro-USD that other rollups still owe it for legs that are settled."""
 
 
+@quickly_made
 @dataclass(frozen=True, slots=True)
 class Owner:
     """What is known of an address."""
@@ -115,6 +134,7 @@ class Owner:
     """The first is its primary one."""
 
 
+@quickly_made
 @dataclass(frozen=True, slots=True)
 class Series:
     """An option that can be held."""
@@ -182,12 +202,15 @@ class Auction:
     """An account's positions on offer."""
 
     started: int
-    """Unix seconds."""
+    """Unix seconds; moved on by as long as it was paused."""
     maintenance: int
     """Margin that it missed when it began, micro-USD."""
     reserved: int = 0
-    """Cash that bidders have put up, micro-USD."""
-    phase: int = 0
+    """Of the account's cash, what bids have brought in: that isn't sold again. Micro-USD."""
+    turned: int = 0
+    """Unix seconds: since when what is for sale is worth nothing or less; 0: it isn't."""
+    paused: int = 0
+    """Unix seconds: since when marks are old; 0: they aren't."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,19 +235,60 @@ class Combo:
     """Of the bundle or the bridge's proposal."""
     account: int
     legs_hash: bytes
-    """Of all legs on all rollups."""
+    """Of all legs on all rollups; of a strategy over the bridge, of those here."""
     legs: tuple[tuple[int, int], ...]
     """Series and signed quantity here."""
     state: int
-    """Prepared, committed, aborted."""
+    """Prepared, committed, aborted; locked, owed."""
     deadline: int
     """Unix seconds."""
     pledge: int = 0
-    """Micro-USD."""
+    """Micro-USD of the account."""
     snapshot: int = 0
-    """The oracle's sequence that all rollups settle on."""
+    """Time of the oracle's word that all its rollups had when it was locked, unix seconds."""
+    fills: tuple[tuple[int, int, int, int, int, int, int, int], ...] = ()
+    """While it is prepared, the trades that are set aside: leg, series, maker's account, quantity as the taker sees it, price, the maker's pledge,
+    expiry of the maker's order, and whether that goes back into the book."""
+    required: int = 0
+    """Of a locked one, micro-USD: what its legs here can lose beyond what is pledged to them."""
+    due: int = 0
+    """Of a locked one, micro-USD: what pledges owe for legs that are settled, less what they have paid."""
+    pledges: tuple[tuple[int, int, int, int, bool, int], ...] = ()
+    """Of a locked one, pledges over rollups that touch a leg here: its series, the other rollup and account, strike and kind of the
+    long leg, and how much of it; above zero the long leg is here and pays there, below zero the other way round."""
 
 
+@dataclass(frozen=True, slots=True)
+class Letter:
+    """What is known of a message from or to another chain, or under which number a strategy is."""
+
+    name: bytes
+    """Hash."""
+    box: int
+    """Which list of names it is on: one for each mapping that the contracts of other rollups have."""
+    state: int
+    """Numbered as there."""
+    sender: bytes = bytes(20)
+    """Of a message that was sent here."""
+    valid_until: int = 0
+    """Of a message that was sent here: last second in which its destination executes it."""
+    value: int = 0
+    """Of a message that was sent here: wei. Of a strategy: the combo's number."""
+
+
+@dataclass(frozen=True, slots=True)
+class Post:
+    """Counts and custody of messages from and to other chains."""
+
+    messages: int = 0
+    """Sent to other rollups: the next one's nonce."""
+    calls: int = 0
+    """Sent to L1 by the messenger: the next one's nonce."""
+    held: int = 0
+    """Wei of messages that have come and aren't delivered."""
+
+
+@quickly_made
 @dataclass(frozen=True, slots=True)
 class Globals:
     """What there is one of."""
@@ -254,6 +318,48 @@ class Globals:
     """Wei that L1 holds for the rollup: deposited and not withdrawn."""
     level: int = 0
     """Of the breaker."""
+    insurance_paid: int = 0
+    """By the fund in the running block, micro-USD: the block's limit is on it."""
+
+
+@quickly_made
+@dataclass(frozen=True, slots=True)
+class Earnings:
+    """What the rollup has taken in since its genesis, whoever got it then; micro-USD. Statistics: no rule but the breaker's looks at it."""
+
+    amounts: tuple[int, ...] = (0,) * FEE_KINDS
+    """By :class:`rollup_node.engines.options.transition.fees.FeeKind`."""
+    volume: int = 0
+    """Premiums of all trades."""
+
+
+@dataclass(frozen=True, slots=True)
+class Breaker:
+    """What a breaker remembers; its level is its oracle's, or that of the globals."""
+
+    held: int = 0
+    """Unix seconds: when something last asked for the level that it is at."""
+    sequence: int = 0
+    """Of the oracle's word that the following is of."""
+    timestamp: int = 0
+    """Unix seconds, of the same."""
+    spot: int = 0
+    """Micro-USD, of the same; the next three are from before it."""
+    previous: int = 0
+    fast: int = 0
+    """Moving average over minutes."""
+    slow: int = 0
+    """Over an hour or so."""
+    window: int = 0
+    """Unix seconds: where the window that volume is counted in began."""
+    volume: int = 0
+    """All that had been traded then, micro-USD."""
+    capped: int = 0
+    """Unix seconds: where the window that withdrawals are capped in began."""
+    allowed: int = 0
+    """What may leave in it, micro-USD."""
+    withdrawn: int = 0
+    """What has left in it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -266,12 +372,13 @@ class Messages:
 _HOLDINGS: Final = Many(Group((U32, I64)), MOST_POSITIONS, key=4)
 _DATED: Final = Many(Group((U64, U64)), key=8)
 _KEY: Final = Record(Key, address=ADDRESS, scope=U8, expiry=U64, nonce=U64)
+_LETTER: Final = Record(Letter, name=WORD, box=U8, state=U8, sender=ADDRESS, valid_until=U64, value=U256)
 _OWNER: Final = Record(Owner, address=ADDRESS, nonce=U64, accounts=Many(U32, key=4))
 
 FORMS: Final[dict[Kind, Codec]] = {
     Kind.ACCOUNT: Record(
         Account, owner=ADDRESS, nonce=U64, cash=I128, reserved=I128, portfolio=TRUTH, flags=U8,
-        positions=_HOLDINGS, locks=_HOLDINGS, keys=Many(_KEY, key=20),
+        positions=_HOLDINGS, locks=_HOLDINGS, keys=Many(_KEY, key=20), locked=I128, due=I128,
     ),
     Kind.OWNERS: Many(_OWNER, key=20),
     Kind.SERIES: Record(
@@ -285,18 +392,26 @@ FORMS: Final[dict[Kind, Codec]] = {
         forwards=_DATED, volatilities=Many(Group((U64, U64, U64)), key=16), accumulated=U256,
         windows=Many(Group((U64, U64, U256)), key=8), prices=_DATED,
     ),
-    Kind.AUCTION: Record(Auction, started=U64, maintenance=I128, reserved=I128, phase=U8),
+    Kind.AUCTION: Record(Auction, started=U64, maintenance=I128, reserved=I128, turned=U64, paused=U64),
     Kind.AMM: Record(Amm, account=U32, limit=I64, skew=U64, spread=U64, enabled=TRUTH),
     Kind.COMBO: Record(
-        Combo, name=WORD, account=U32, legs_hash=WORD, legs=_HOLDINGS, state=Choice(int, 3), deadline=U64, pledge=I128,
-        snapshot=U64,
+        Combo, name=WORD, account=U32, legs_hash=WORD, legs=_HOLDINGS, state=Choice(int, 5), deadline=U64, pledge=I128,
+        snapshot=U64, fills=Many(Group((U8, U32, U32, I64, U64, I128, U64, U8)), MOST_FILLS),
+        required=I128, due=I128, pledges=Many(Group((U32, U64, U32, U64, TRUTH, I64)), MOST_FILLS),
     ),
     Kind.GLOBALS: Record(
         Globals, number=U64, timestamp=U64, next_account=U32, next_series=U32, next_combo=U32, withdrawals=U64,
         deposits=U64, insurance=I128, sequencer_fees=I128, protocol_fees=I128, block_fees=I128, shared_loss=I128,
-        dust=I256, vault=U256, level=U8,
+        dust=I256, vault=U256, level=U8, insurance_paid=I128,
     ),
     Kind.MESSAGES: Record(Messages, root=WORD),
+    Kind.EARNINGS: Record(Earnings, amounts=Group((I128,) * FEE_KINDS), volume=I128),
+    Kind.BREAKER: Record(
+        Breaker, held=U64, sequence=U64, timestamp=U64, spot=U64, previous=U64, fast=U64, slow=U64, window=U64,
+        volume=I128, capped=U64, allowed=I128, withdrawn=I128,
+    ),
+    Kind.LETTERS: Many(_LETTER, key=33),
+    Kind.POST: Record(Post, messages=U64, calls=U64, held=U256),
 }  # fmt: skip
 """Fields in the order of their bytes."""
 VERSION: Final = 1

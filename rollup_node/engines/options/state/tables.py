@@ -7,6 +7,8 @@ from rollup_node.engines.options.state.leaves import Kind
 
 V = TypeVar("V")
 _new = tuple.__new__
+_put = dict.__setitem__
+"""By themselves: a trade writes half a dozen entries."""
 
 
 class Table(dict[int, V]):
@@ -26,7 +28,7 @@ class Table(dict[int, V]):
 
     def __setitem__(self, key: int, value: V) -> None:
         self._journal.append(_new(Written, (self, key, self.get(key))))
-        super().__setitem__(key, value)
+        _put(self, key, value)
 
     def __delitem__(self, key: int) -> None:
         self._journal.append(_new(Written, (self, key, self[key])))

@@ -12,6 +12,7 @@ marks it as stale; the next root hashes it again. After any way there and back t
 """
 
 from collections import defaultdict, deque
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
@@ -26,12 +27,16 @@ from rollup_node.engines.options.state.leaves import (
     Amm,
     Auction,
     BookLeaf,
+    Breaker,
     Combo,
+    Earnings,
     Globals,
     Kind,
+    Letter,
     Messages,
     Oracle,
     Owner,
+    Post,
     Series,
     encode,
     index_of,
@@ -40,10 +45,11 @@ from rollup_node.engines.options.state.tables import Table, Written
 from rollup_node.engines.options.state.tree import LeafProof, Tree
 from rollup_node.engines.options.state.trie import EMPTY_ROOT, Trie
 
-KEPT_BLOCKS: Final = 256
-"""How many sealed blocks can be rewound."""
+KEPT_BLOCKS: Final = 128
+"""How many sealed blocks can be rewound, and read by number: what the field's nodes keep the state of."""
 _SENT: Final = b"\1"
 """RLP of true: what the message passer's storage has for a message."""
+_NO_EARNINGS: Final = Earnings()
 
 
 class TooFarBack(LookupError):  # noqa: N818 - says what it is
@@ -81,10 +87,17 @@ class World:
         """By account."""
         self.amms: Table[Amm] = Table(Kind.AMM, self.journal)
         self.combos: Table[Combo] = Table(Kind.COMBO, self.journal)
+        self.letters: Table[tuple[Letter, ...]] = Table(Kind.LETTERS, self.journal)
+        """By the first 28 bits of a name."""
+        self.post: Table[Post] = Table(Kind.POST, self.journal)
+        """One at most, at zero: none before the first message."""
+        self.breakers: Table[Breaker] = Table(Kind.BREAKER, self.journal)
+        """By underlying plus one; zero is the whole rollup's."""
+        self._earnings: Table[Earnings] = Table(Kind.EARNINGS, self.journal)
         self._globals: Table[Globals] = Table(Kind.GLOBALS, self.journal)
         self.tables: tuple[Table[Any], ...] = (
             self.accounts, self.addresses, self.series, self.risk, self.oracles, self.auctions, self.amms, self.combos,
-            self._globals,
+            self.breakers, self._earnings, self.letters, self.post, self._globals,
         )  # fmt: skip
         self.books: dict[int, Book] = {}
         """By series; see :meth:`book`."""
@@ -111,6 +124,15 @@ class World:
     def globals(self, value: Globals) -> None:
         self._globals[0] = value
 
+    @property
+    def earnings(self) -> Earnings:
+        """What fees have come to, by kind; nothing is written of it before the first."""
+        return self._earnings.get(0) or _NO_EARNINGS
+
+    @earnings.setter
+    def earnings(self, value: Earnings) -> None:
+        self._earnings[0] = value
+
     def book(self, series: int) -> Book:
         """A series' book; one that was never used is empty, and no part of the state."""
         found = self.books.get(series)
@@ -121,6 +143,10 @@ class World:
     def orders_of(self, account: int) -> list[Resting]:
         """An account's resting orders in all series, the lowest id first."""
         return [order for _, order in sorted(self._orders.get(account, {}).items())]
+
+    def unsorted_orders_of(self, account: int) -> Iterable[Resting]:
+        """The same in an order that may differ between nodes: for sums."""
+        return self._orders[account].values() if account in self._orders else ()
 
     def count_orders(self, account: int) -> int:
         """How many that are."""

@@ -151,14 +151,24 @@ def encode(kind: Type, value: Any) -> bytes:
     return head + _encode_struct(_repeated(kind.inner, len(value)), value)
 
 
+_WIDTHS: Final = {1 << 8: (1, "B"), 1 << 16: (2, "H"), 1 << 32: (4, "I"), 1 << 64: (8, "Q")}
+"""By the first number past a type's range, bytes and letter of the ``struct`` type that has the same."""
+
+
+def _width(word: Word) -> tuple[int, str]:
+    """Of the smallest that holds a number of up to 64 bits without a sign."""
+    return next(width for high, width in _WIDTHS.items() if word.high <= high)
+
+
 class _Plan:
     """Reads arguments that are nothing but unsigned numbers of up to 64 bits, flat or in one struct: most of what is sent."""
 
     def __init__(self, words: Sequence[Word], *, inner: bool) -> None:
         self._words, self._inner = words, inner
-        self._form = PackedWords(">" + "24sQ" * len(words))
-        self._padding = (bytes(24),) * len(words)
-        self._bounds = [(place, word.high) for place, word in enumerate(words) if word.high < 1 << 64]
+        widths = [_width(word) for word in words]
+        self._form = PackedWords(">" + "".join(f"{WORD - size}s{letter}" for size, letter in widths))
+        self._padding = tuple(bytes(WORD - size) for size, _ in widths)
+        self._bounds = [(place, word.high) for place, word in enumerate(words) if word.high not in _WIDTHS]
         self._truths = [place for place, word in enumerate(words) if word.high == 2]
 
     def read(self, data: bytes) -> tuple[Any, ...]:
@@ -167,8 +177,11 @@ class _Plan:
             raise Malformed(f"{len(data)} bytes, but the arguments take {self._form.size}")
         found = self._form.unpack(data)
         values = list(found[1::2])
-        if found[::2] != self._padding or any(values[place] >= high for place, high in self._bounds):
+        if found[::2] != self._padding:
             raise Malformed("a number past its type's range")
+        for place, high in self._bounds:
+            if values[place] >= high:
+                raise Malformed("a number past its type's range")
         for place in self._truths:
             values[place] = bool(values[place])
         return (tuple(values),) if self._inner else tuple(values)
@@ -193,9 +206,13 @@ class _Packer:
 
     def __init__(self, words: Sequence[Word]) -> None:
         self._count = len(words)
-        self._pack = PackedWords(">" + "".join("24sq" if word.low else "24xQ" for word in words)).pack
+        self._pack = PackedWords(">" + "".join(map(_written, words))).pack
         self._signed = [place for place, word in enumerate(words) if word.low][::-1]
-        self._bounds = [(place, word.high) for place, word in enumerate(words) if word.high < 1 << 63]
+        self._bounds = [
+            (place, word.high)
+            for place, word in enumerate(words)
+            if not word.low and word.high not in _WIDTHS
+        ]
 
     def write(self, values: Sequence[Any]) -> bytes:
         """See :func:`encode`."""
@@ -212,6 +229,14 @@ class _Packer:
             return self._pack(*values)
         except StructError as exc:
             raise Overflow(f"one of {values} is past its type's range") from exc
+
+
+def _written(word: Word) -> str:
+    """How ``struct`` writes a word; it refuses what is past the range of a type of its own."""
+    if word.low:
+        return "24sq"
+    size, letter = _width(word)
+    return f"{WORD - size}x{letter}"
 
 
 _ONES: Final = b"\xff" * 24

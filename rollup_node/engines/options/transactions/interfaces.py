@@ -23,8 +23,15 @@ EXCHANGE: Final = _address(0x0C02)
 ORACLE: Final = _address(0x0C03)
 RISK: Final = _address(0x0C04)
 LIQUIDATION: Final = _address(0x0C05)
+COMBOS: Final = _address(0x0C07)
 MESSAGE_PASSER: Final = _address(0x0016)
 """The OP Stack's; takes withdrawals as on every other rollup."""
+MESSENGER: Final = _address(0x0007)
+"""The OP Stack's; calls to L1, and from it."""
+MAILBOX: Final = _address(0x0B04)
+"""CrossRollupMailbox: messages to and from other rollups."""
+ESCROW: Final = _address(0x0B05)
+"""IOptionsEscrow, which speaks as LegEscrow does: legs of strategies that are decided on L1."""
 GUARD: Final = _address(0x0B00)
 """BundleGuard, called by system transactions around the legs of a bundle."""
 L1_BLOCK: Final = _address(0x0015)
@@ -33,6 +40,10 @@ L1_BLOCK: Final = _address(0x0015)
 ORDER: Final = "(uint32,uint32,bool,uint64,uint64,uint8,uint8,bool,uint64,uint64)"
 LEG: Final = "(uint32,uint64,int64)"
 QUOTE: Final = f"(uint32,uint32,uint64,uint64,{LEG}[])"
+COMBO_LEG: Final = "(uint64,uint32,bytes32,uint64,uint64,bool,int64)"
+ENVELOPE: Final = "(uint8,uint64,uint64,uint256,bytes32,bytes32,uint256,uint64,uint64,bytes)"
+HEADER: Final = "(uint8,uint64,uint64,uint256,bytes32,bytes32,uint256,uint64,uint64,bytes32)"
+STRATEGY_LEG: Final = "(bytes32,address,int256,uint256)"
 ACTION: Final = "(uint32,uint64,uint64,bytes32,address,bytes)"
 UPDATE: Final = "(bytes32,uint64,uint64,uint64,uint64,uint64,(uint64,uint64)[],(uint64,uint64,uint64)[])"
 
@@ -97,8 +108,29 @@ _CALLS: Final = (
     Function(RISK, "expireOrders", "(uint32)", 0, system=True),
     Function(RISK, "settle", "(uint32,uint32[])", 0, system=True),
     Function(RISK, "sweepFees", "()", 0, system=True),
+    Function(RISK, "moveBreaker", "(bytes32)", 0, system=True),
+    Function(LIQUIDATION, "bid", "(uint32,uint32,uint32,int128)", 150_000, Scope.TRADE),
     Function(LIQUIDATION, "liquidate", "(uint32)", 0, system=True),
+    Function(LIQUIDATION, "advanceAuction", "(uint32)", 0, system=True),
+    Function(LIQUIDATION, "backstop", "(uint32)", 0, system=True),
+    Function(LIQUIDATION, "deleverage", "(uint32,uint32,uint32[])", 0, system=True),
     Function(MESSAGE_PASSER, "initiateWithdrawal", "(address,uint256,bytes)", 60_000, inbox=True, payable=True),
+    Function(COMBOS, "lockCombo", f"({COMBO_LEG}[],uint64,bytes[])", 120_000),
+    Function(COMBOS, "unlockCombo", f"({COMBO_LEG}[],uint64,bytes32)", 60_000),
+    Function(COMBOS, "payPledge", "(uint32,bytes32,bytes32)", 30_000, inbox=True, payable=True),
+    Function(COMBOS, "lapsePledge", "(uint32)", 0, system=True),
+    Function(MESSENGER, "sendMessage", "(address,bytes,uint32)", 80_000, inbox=True, payable=True),
+    Function(MESSENGER, "relayMessage", "(uint256,address,address,uint256,uint256,bytes)", 100_000, inbox=True, payable=True),
+    Function(MAILBOX, "send", "(uint64,bytes32,uint64,uint64,bytes)", 120_000, inbox=True, payable=True),
+    Function(MAILBOX, "deliver", f"({ENVELOPE})", 0, payable=True),
+    Function(MAILBOX, "replay", f"({ENVELOPE})", 100_000, inbox=True),
+    Function(MAILBOX, "exportUndelivered", f"({ENVELOPE})", 120_000, inbox=True),
+    Function(MAILBOX, "onUndelivered", "(bytes32,uint64)", 0, payable=True),
+    Function(MAILBOX, "claim", "(address)", 0),
+    Function(ESCROW, "lockLegs", f"(bytes32,address,uint64,uint64,uint32,{STRATEGY_LEG}[])", 0),
+    Function(ESCROW, "reserveLegs", f"(bytes32,address,uint64,{STRATEGY_LEG}[])", 0),
+    Function(ESCROW, "decideLegs", "(bytes32,bool)", 0),
+    Function(ESCROW, "refundLegs", "(bytes32)", 100_000, inbox=True),
     Function(GUARD, "open", "(bytes32)", 0, system=True),
     Function(GUARD, "close", "()", 0, system=True),
 )  # fmt: skip
@@ -122,6 +154,11 @@ class Event:
     plain: abi.Struct
     signature: str
     topic: bytes
+    whole: abi.Struct = field(init=False)
+    """All members as one: what is nothing but words is written at once."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "whole", abi.Struct(self.indexed.members + self.plain.members))
 
 
 def _event(source: bytes, text: str) -> Event:
@@ -174,9 +211,48 @@ _EVENTS: Final[Mapping[bytes, tuple[str, ...]]] = {
         "LiquidationEnded(uint32 indexed)",
         "InsurancePaid(uint32 indexed,uint128)",
         "LossShared(uint32 indexed,uint128)",
+        "AuctionStarted(uint32 indexed,int128,int128)",
+        "AuctionMoved(uint32 indexed,uint8)",
+        "AuctionBid(uint32 indexed,uint32 indexed,uint32,int128,uint128,uint32[],int64[],int128)",
+        "AuctionEnded(uint32 indexed,int128)",
+        "BackstopTook(uint32 indexed,uint32 indexed,uint32,int128,uint32[],int64[],int128)",
+        "Deleveraged(uint32 indexed,uint32 indexed,uint32 indexed,int64,uint64)",
+    ),
+    COMBOS: (
+        "ComboLocked(uint32 indexed,uint32 indexed,bytes32 indexed,bytes32,uint128)",
+        "ComboUnlocked(uint32 indexed,uint32 indexed,bytes32 indexed)",
+        "ComboBroken(uint32 indexed,uint32 indexed,bytes32 indexed)",
+        "PledgeSent(uint32 indexed,bytes32 indexed,uint64,uint32,uint128)",
+        "PledgeOwed(uint32 indexed,bytes32 indexed,uint128)",
+        "PledgePaid(uint32 indexed,bytes32 indexed,uint128)",
+        "PledgeLapsed(uint32 indexed,bytes32 indexed,uint128)",
     ),
     MESSAGE_PASSER: (
         "MessagePassed(uint256 indexed,address indexed,address indexed,uint256,uint256,bytes,bytes32)",
+    ),
+    MESSENGER: (
+        "SentMessage(address indexed,address,bytes,uint256,uint256)",
+        "SentMessageExtension1(address indexed,uint256)",
+        "RelayedMessage(bytes32 indexed)",
+        "FailedRelayedMessage(bytes32 indexed)",
+    ),
+    MAILBOX: (
+        f"MessageSent(bytes32 indexed,uint64 indexed,bytes32 indexed,{ENVELOPE})",
+        "MessageExecuted(bytes32 indexed)",
+        "MessageFailed(bytes32 indexed,bytes)",
+        "MessageLate(bytes32 indexed,uint256)",
+        "MessageExported(bytes32 indexed,uint256,uint64)",
+        "MessageExpired(bytes32 indexed)",
+        "MessageRefunded(bytes32 indexed,address indexed,uint256,bool)",
+        "RefundClaimed(address indexed,address indexed,uint256)",
+    ),
+    ESCROW: (
+        "LegLocked(bytes32 indexed,uint256 indexed,address indexed)",
+        "LegRefused(bytes32 indexed,address indexed,bytes)",
+        "LegCommitted(bytes32 indexed)",
+        "LegReleased(bytes32 indexed)",
+        "LegRefunded(bytes32 indexed)",
+        "CommitMissed(bytes32 indexed,uint8)",
     ),
 }  # fmt: skip
 EVENTS: Final[Mapping[str, Event]] = {
@@ -193,7 +269,25 @@ NonceUsed(uint32,address,uint64,uint64) UnknownSeries(uint32) SeriesExpired(uint
 SeriesRefused(uint64,uint64) SeriesUnquoted(uint32) TickViolation(uint64,uint64) LotViolation(uint64,uint64) OrderExpired(uint64,uint64) UnknownOrder(uint64)
 TooMany(uint32,uint256) WouldCross(uint64,uint64) NotFillable(uint64,uint64) NotReducing(uint32,uint32) SelfTrade(uint32)
 NotQuoted(uint32) LimitExceeded(uint256,uint256) StaleOracle(bytes32,uint64) UpdateOutOfOrder(uint64,uint64) TooFewSigners(uint256,uint256)
-NoEquivocation() BreakerOpen(bytes32,uint8)
+NoEquivocation() BreakerOpen(bytes32,uint8) WithdrawalCapped(uint256,uint256)
+OnlyInBundle() NotACombo() UnknownRollup(uint64) SnapshotMissed(uint64,uint64) LegMissing(uint32,int64,int64) LegLocked(uint32,uint32) UnknownCombo(bytes32)
+NoAuction(uint32) ShareRefused(uint256,uint256) CostExceeded(int256,int256)
 """
 ERRORS: Final[Mapping[str, str]] = {text.split("(")[0]: text for text in re.findall(r"\w+\([^)]*\)", _ERRORS)}
 """Signature by name."""
+_BRIDGE_ERRORS: Final = """
+NotMessenger(address) NotRouter(address) SameChain(uint64) WrongChain(uint64) UnsafeTarget(bytes32) NoCode(bytes32) GasLimitTooHigh(uint64)
+DataTooLong(uint256) BadValidity(uint64,uint256) UnknownVersion(uint8) WrongValue(uint256,uint256) AlreadyReceived(bytes32,uint8)
+NotReplayable(bytes32,uint8) NotExportable(bytes32,uint8) StillValid(uint64,uint256) Expired(uint64,uint256) ReplayFailed(bytes32,bytes)
+NotOutstanding(bytes32,uint8) WordTooEarly(uint64,uint64) NoMessage() NothingToClaim(address)
+NotRegistry(address) NotSelf(address) TooLate(uint64,uint256) ExpiresWhileLocked(uint64,uint64) NotLocked(bytes32,uint8) StillWaiting(uint64,uint256)
+"""
+BRIDGE_ERRORS: Final[Mapping[str, str]] = {
+    text.split("(")[0]: text for text in re.findall(r"\w+\([^)]*\)", _BRIDGE_ERRORS)
+}
+"""The same of errors that CrossRollupMailbox and LegEscrow have on EVM rollups, so that whoever speaks to those understands us."""
+
+
+def is_reserved(address: bytes) -> bool:
+    """Whether it is in the range of the predeploys, where nobody has an account."""
+    return address[:2] == ACCOUNTS[:2] and not any(address[2:18])

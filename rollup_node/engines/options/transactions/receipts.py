@@ -19,6 +19,10 @@ DEPOSIT_RECEIPT_VERSION = 1
 """Of the OP Stack's deposit receipts: they say the nonce."""
 
 
+_new = tuple.__new__
+"""Makes a NamedTuple for half of what calling it costs."""
+
+
 class Log(NamedTuple):
     """One event."""
 
@@ -63,9 +67,13 @@ def event(name: str, *values: Any) -> Log:
     """A log of one of the interfaces' events; indexed members first, as they stand in all of them."""
     shape = EVENTS[name]
     count = len(shape.indexed.members)
-    words = abi.encode(shape.indexed, values[:count])
+    if shape.whole.flat:
+        words = abi.encode(shape.whole, values)
+        data = words[count * abi.WORD :]
+    else:
+        words, data = abi.encode(shape.indexed, values[:count]), abi.encode(shape.plain, values[count:])
     topics = [words[place : place + abi.WORD] for place in range(0, count * abi.WORD, abi.WORD)]
-    return Log(shape.source, (shape.topic, *topics), abi.encode(shape.plain, values[count:]))
+    return _new(Log, (shape.source, (shape.topic, *topics), data))
 
 
 def bloom(logs: Iterable[Log]) -> bytes:

@@ -11,7 +11,7 @@ from typing import Any
 
 from bridge.wire.keccak import keccak256
 from rollup_node.engines.options.transactions import abi
-from rollup_node.engines.options.transactions.interfaces import ERRORS
+from rollup_node.engines.options.transactions.interfaces import BRIDGE_ERRORS, ERRORS
 
 
 class Refused(Exception):  # noqa: N818 - names what happened
@@ -58,7 +58,7 @@ def selector_of(name: str) -> bytes:
 
 @lru_cache(maxsize=256)
 def _shape(name: str) -> tuple[bytes, abi.Struct]:
-    signature = ERRORS[name]
+    signature = ERRORS.get(name) or BRIDGE_ERRORS[name]
     kind = abi.parse(signature[len(name) :])
     assert isinstance(kind, abi.Struct)
     return keccak256(signature.encode())[:4], kind

@@ -13,6 +13,7 @@ from rollup_node.engines.options.state.leaves import Account, Key, Owner
 from rollup_node.engines.options.state.world import World
 from rollup_node.engines.options.transactions.interfaces import Scope
 from rollup_node.engines.options.transactions.refusals import Refused
+from rollup_node.engines.options.transition.breakers import count_withdrawal
 from rollup_node.engines.options.transition.context import WEI_PER_CASH, Context
 from rollup_node.engines.options.transition.margins import require_margin
 from rollup_node.engines.options.transition.withdrawals import pass_message
@@ -105,9 +106,17 @@ def credit(world: World, number: int, amount: int) -> None:
 
 def credit_wei(world: World, context: Context, address: bytes, wei: int) -> None:
     """What L1 minted: whole units for the address's primary account, the rest for the dust."""
-    units, rest = divmod(wei, WEI_PER_CASH)
     now = world.globals
-    world.globals = replace(now, dust=now.dust + rest, vault=now.vault + wei)
+    world.globals = replace(now, vault=now.vault + wei)
+    credit_primary(world, context, address, wei)
+
+
+def credit_primary(world: World, context: Context, address: bytes, wei: int) -> None:
+    """Give an address wei that L1 holds already and that nobody owns, as above."""
+    units, rest = divmod(wei, WEI_PER_CASH)
+    if rest:
+        now = world.globals
+        world.globals = replace(now, dust=now.dust + rest)
     if units:
         number = primary(world, context, address)
         credit(world, number, units)
@@ -170,7 +179,7 @@ def apply_transfer(world: World, context: Context, arguments: tuple[Any, ...]) -
     source, destination, amount = arguments
     authorized(world, context, source, Scope.TRANSFER)
     account(world, destination)
-    _take(world, context, source, amount)
+    take(world, context, source, amount)
     credit(world, destination, amount)
     context.emit("Transferred", source, destination, amount)
     return b""
@@ -180,8 +189,8 @@ def apply_withdraw(world: World, context: Context, arguments: tuple[Any, ...]) -
     """``withdraw(account, to, amount)``."""
     number, to, amount = arguments
     found = authorized(world, context, number, 0)
-    _take(world, context, number, amount)
-    paid = _pay_out(world, amount)
+    take(world, context, number, amount)
+    paid = pay_out(world, context, amount)
     pass_message(world, context, found.owner, to, paid * WEI_PER_CASH, WITHDRAWAL_GAS, b"")
     context.emit("Withdrawn", number, to, paid)
     return b""
@@ -196,8 +205,8 @@ def apply_initiate_withdrawal(world: World, context: Context, arguments: tuple[A
     paid = 0
     if units:
         number = primary(world, context, context.actor)
-        _take(world, context, number, units)
-        paid = _pay_out(world, units)
+        take(world, context, number, units)
+        paid = pay_out(world, context, units)
         context.emit("Withdrawn", number, target, paid)
     pass_message(world, context, context.actor, target, paid * WEI_PER_CASH, gas, data)
     return b""
@@ -211,7 +220,7 @@ def apply_deposit(world: World, context: Context, arguments: tuple[Any, ...]) ->
     if rest:
         raise Refused("ValueRefused", context.value)
     source = primary(world, context, context.actor)
-    _take(world, context, source, units)
+    take(world, context, source, units)
     credit(world, destination, units)
     context.emit("Transferred", source, destination, units)
     return b""
@@ -229,27 +238,46 @@ def move_value(world: World, context: Context, source: bytes, to: bytes | None, 
     if to is None:
         raise Refused("UnknownTarget", bytes(20))
     number = primary(world, context, source)
-    _take(world, context, number, units)
+    take(world, context, number, units)
     destination = primary(world, context, to)
     credit(world, destination, units)
     context.emit("Transferred", number, destination, units)
 
 
-def _pay_out(world: World, amount: int) -> int:
-    """What of a withdrawal goes to L1: all of it, but for its share of a loss that nobody could pay (rounded against it)."""
+def leave(world: World, context: Context, units: int) -> int:
+    """Take cash that goes to L1 from the actor's primary account; the wei that do go, see :func:`pay_out`."""
+    if not units:
+        return 0
+    number = primary(world, context, context.actor)
+    take(world, context, number, units)
+    return pay_out(world, context, units) * WEI_PER_CASH
+
+
+def pay_out(world: World, context: Context, amount: int, *, forced: bool = False) -> int:
+    """What of a withdrawal goes to L1: all of it, but for its share of a loss that nobody could pay (rounded against it).
+
+    Args:
+        world: the state.
+        context: the block.
+        amount: micro-USD.
+        forced: whether it leaves by rule, whatever the breaker caps.
+    """
     now = world.globals
     backed = now.vault // WEI_PER_CASH
     paid = amount * backed // (backed + now.shared_loss) if now.shared_loss else amount
+    if not forced:
+        count_withdrawal(world, context, paid)
     world.globals = replace(
         now, vault=now.vault - paid * WEI_PER_CASH, shared_loss=now.shared_loss - (amount - paid)
     )
     return paid
 
 
-def _take(world: World, context: Context, number: int, amount: int) -> None:
+def take(world: World, context: Context, number: int, amount: int) -> None:
     """Take cash out of an account that can spare it."""
     found = world.accounts[number]
-    if found.cash < amount:
-        raise Refused("InsufficientCash", number, amount, found.cash)
+    available = found.cash - found.reserved
+    if available < amount:
+        raise Refused("InsufficientCash", number, amount, available)
     credit(world, number, -amount)
     require_margin(world, context, number)

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from bridge.wire.errors import Malformed
+from bridge.wire.frozen import quickly_made
 from rollup_node.engines.options.transactions.decode import (
     Message,
     Section,
@@ -18,6 +19,7 @@ from rollup_node.engines.options.transactions.decode import (
 )
 
 
+@quickly_made
 @dataclass(frozen=True, slots=True)
 class Placed:
     """A transaction with its place in the block."""

@@ -2,8 +2,8 @@
 
 ::
 
-    arrange ─► inbox ─► oracle ─► risk* ─► liquidations* ─► expiry and settlement* ─► cancels and post-only
-            ─► the rest ─► bundles ─► fee sweep*                                       (*: derived steps)
+    arrange ─► inbox ─► oracle ─► risk* ─► liquidations* ─► expiry and settlement* ─► breakers* ─► cancels and post-only
+            ─► the rest ─► bundles ─► fee sweep*                                                     (*: derived steps)
 
 Every transaction is a step: admission (may it be here? nonce, fee), effect (a section's function), and either all of its effect or none.
 What is derived is executed as a transaction too, from a reserved sender, so that everything that changes the state has a hash, a
@@ -22,15 +22,16 @@ from rollup_node.engines.options.state.leaves import Owner
 from rollup_node.engines.options.state.world import World
 from rollup_node.engines.options.transactions import abi
 from rollup_node.engines.options.transactions.decode import Message, Section, read_message
-from rollup_node.engines.options.transactions.interfaces import BY_NAME
+from rollup_node.engines.options.transactions.interfaces import BY_NAME, MESSENGER
 from rollup_node.engines.options.transactions.receipts import Receipt
 from rollup_node.engines.options.transactions.refusals import Invalid, Refused
-from rollup_node.engines.options.transition import fees, liquidation, risk, settlement
+from rollup_node.engines.options.transition import breakers, fees, liquidation, risk, settlement
 from rollup_node.engines.options.transition.accounts import credit_wei, owner_of, put_owner
 from rollup_node.engines.options.transition.arrange import Placed, arrange
 from rollup_node.engines.options.transition.calls import apply_message, gas_needed
 from rollup_node.engines.options.transition.context import Context
 from rollup_node.engines.options.transition.margins import Risks
+from rollup_node.engines.options.transition.messenger import is_counterpart, take_custody
 from rollup_node.engines.options.transition.parameters import Parameters
 from rollup_node.engines.options.values import Overflow
 
@@ -39,6 +40,9 @@ DERIVED_SENDER: Final = DEPOSITOR_PREFIX + b"\x0c\x00"
 MAX_MINT: Final = 1 << 128
 """There is no such amount; the same bound as on EVM rollups."""
 _DERIVED_DOMAIN: Final = keccak256(b"rollnet.options.derived")
+
+_new = tuple.__new__
+"""Makes a NamedTuple for half of what calling it costs."""
 
 Step = tuple[str, tuple[Any, ...]]
 """A derived call: function and arguments."""
@@ -80,9 +84,18 @@ class Executed:
     """Transaction hash and root after it, where the parameters ask for them."""
 
 
-def execute(world: World, parameters: Parameters, block: BlockContent) -> Executed:
-    """Run a block on the world. Nothing in a payload makes this fail; what can't run is told in the results."""
-    return _Run(world, parameters, block).run()
+def execute(
+    world: World, parameters: Parameters, block: BlockContent, look: Callable[[Context], None] | None = None
+) -> Executed:
+    """Run a block on the world. Nothing in a payload makes this fail; what can't run is told in the results.
+
+    Args:
+        world: the state before it, which becomes that after it.
+        parameters: of the rollup.
+        block: what determines it.
+        look: called once rows are new, before the liquidations, to look at the world as it is there; it changes nothing.
+    """
+    return _Run(world, parameters, block).run(look)
 
 
 class _Run:
@@ -97,20 +110,25 @@ class _Run:
         self._gas = 0
         self._derived = 0
 
-    def run(self) -> Executed:
+    def run(self, look: Callable[[Context], None] | None) -> Executed:
         """The sections, in their order."""
         world, context = self._world, self._context
         transactions = self._block.transactions
         arranged = arrange(transactions, self._parameters.chain_id)
         for index, reason in arranged.refused:
             self._results[index] = Result(keccak256(transactions[index]), "invalid", reason)
-        world.globals = replace(world.globals, number=self._block.number, timestamp=self._block.timestamp)
+        world.globals = replace(
+            world.globals, number=self._block.number, timestamp=self._block.timestamp, insurance_paid=0
+        )
 
         self._users(arranged.of(Section.INBOX))
         self._users(arranged.of(Section.ORACLE))
         self._derive(risk.steps, world, context)
+        if look is not None:
+            look(context)
         self._derive(liquidation.steps, world, context)
         self._derive(settlement.steps, world, context)
+        self._derive(breakers.steps, world, context)
         self._users(arranged.of(Section.MAKERS))
         self._users(arranged.of(Section.REST))
         self._users(arranged.of(Section.BUNDLES))
@@ -127,7 +145,9 @@ class _Run:
                 status: Status = "gap" if exc.gap else "invalid"
                 self._results[one.index] = Result(one.message.hash, status, exc.reason)
             else:
-                self._results[one.index] = Result(receipt.hash, receipt.status, receipt.reason, receipt.data)
+                self._results[one.index] = _new(
+                    Result, (receipt.hash, receipt.status, receipt.reason, receipt.data)
+                )
 
     def _derive(
         self, steps: Callable[[World, Context], Iterable[Step]], world: World, context: Context
@@ -179,10 +199,10 @@ class _Run:
         if price:
             fees.settle_gas(world, message.sender, limit or 0, used, price)
         self._gas += used
-        receipt = Receipt(
+        receipt = _new(Receipt, (
             message.hash, message.raw, message.sender, status, used, self._gas, price,
             tuple(context.logs), reason, data, nonce if message.is_deposit else None,
-        )  # fmt: skip
+        ))  # fmt: skip
         self._receipts.append(receipt)
         if self._parameters.step_roots:
             self._steps.append((message.hash, world.root()))
@@ -215,7 +235,7 @@ class _Run:
                     f"max fee per gas less than block base fee: {message.max_fee} < {context.base_fee}"
                 )
             price = min(message.max_fee, context.base_fee + message.priority_fee)
-            fees.advance_gas(world, owner, message, price)
+            fees.advance_gas(world, context, owner, message, price)
         return message.nonce, price, message.gas
 
     def _credit(self, message: Message, owner: Owner) -> None:
@@ -224,7 +244,10 @@ class _Run:
         mark = world.mark()
         try:
             put_owner(world, context, replace(owner, nonce=owner.nonce + 1))
-            credit_wei(world, context, message.sender, message.mint)
+            if message.to == MESSENGER and is_counterpart(context, message.sender):
+                take_custody(world, message.mint)
+            else:
+                credit_wei(world, context, message.sender, message.mint)
         except (Refused, Overflow):
             world.undo(mark)
             context.logs.clear()

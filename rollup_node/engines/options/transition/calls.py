@@ -1,27 +1,40 @@
 """Which function executes which call, and what an action may carry."""
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any, Final, TypeAlias
 
 from rollup_node.engines.options.state.world import World
 from rollup_node.engines.options.transactions.actions import action_digest, signer_of
 from rollup_node.engines.options.transactions.decode import Call, Message, decode_call
 from rollup_node.engines.options.transactions.interfaces import (
-    ACCOUNTS,
+    ESCROW,
     FUNCTIONS,
     GUARD,
     L1_BLOCK,
+    MAILBOX,
     ORACLE,
     Scope,
+    is_reserved,
 )
 from rollup_node.engines.options.transactions.refusals import Refused
 from rollup_node.engines.options.transition import (
     accounts,
     amm,
+    auctions,
+    backstop,
+    bids,
+    breakers,
+    combos,
+    deleverage,
+    escrow,
     fees,
     liquidation,
+    mailbox,
+    messenger,
     oracle,
     orders,
+    pledges,
     quotes,
     risk,
     series,
@@ -51,10 +64,14 @@ def apply_message(world: World, context: Context, message: Message) -> bytes:
         Refused: it has none.
         Overflow: a value is past its range.
     """
-    if message.to is None or (message.to not in FUNCTIONS and not _is_reserved(message.to)):
+    if message.to is None or (message.to not in FUNCTIONS and not is_reserved(message.to)):
         if message.data:
             raise Refused("UnknownTarget", message.to or bytes(20))
-        accounts.move_value(world, context, message.sender, message.to, message.value)
+        breakers.require_thawed(world, context)
+        sender, to, value = message.sender, message.to, message.value
+        fees.with_fee(
+            world, context, fees.SENDING, (), lambda: accounts.move_value(world, context, sender, to, value)
+        )
         return b""
     if message.to == L1_BLOCK and message.is_system:
         return b""  # the L1 origin: nothing here depends on it
@@ -100,6 +117,11 @@ def apply_act_all(world: World, context: Context, arguments: tuple[Any, ...]) ->
     return b""
 
 
+def apply_lock(world: World, context: Context, arguments: tuple[Any, ...]) -> bytes:
+    """``lockCombo(legs, snapshot, calls)``."""
+    return combos.lock(world, context, arguments, _apply_call)
+
+
 def _apply_action(world: World, context: Context, action: tuple[Any, ...], signature: bytes) -> bytes:
     number, nonce, expiry, bundle, target, data = action
     sender = context.actor
@@ -123,12 +145,21 @@ def _apply_action(world: World, context: Context, action: tuple[Any, ...], signa
 
 
 def _apply_call(world: World, context: Context, call: Call) -> bytes:
-    return _APPLY[call.function.name](world, context, call.arguments)
+    breakers.require_allowed(world, context, call)
+    apply = _APPLY[call.function.name]
+    return fees.charged(world, context, call, lambda: apply(world, context, call.arguments))
 
 
-def _is_reserved(address: bytes) -> bool:
-    """Whether it is in the range of the predeploys, where nobody has an account."""
-    return address[:2] == ACCOUNTS[:2] and not any(address[2:18])
+def _run(world: World, context: Context, target: bytes, data: bytes) -> bytes:
+    """What a message from another rollup asks for; whether it may was asked before."""
+    call = decode_call(target, data)
+    if context.value and not call.function.payable:
+        raise Refused("ValueRefused", context.value)
+    return _apply_call(world, context, call)
+
+
+def _relay(world: World, context: Context, arguments: tuple[Any, ...]) -> bytes:
+    return messenger.relay(world, context, arguments, _RECEIVERS)
 
 
 _APPLY: Final[Mapping[str, Apply]] = {
@@ -140,6 +171,18 @@ _APPLY: Final[Mapping[str, Apply]] = {
     "withdraw": accounts.apply_withdraw,
     "deposit": accounts.apply_deposit,
     "initiateWithdrawal": accounts.apply_initiate_withdrawal,
+    "sendMessage": messenger.apply_send,
+    "relayMessage": _relay,
+    "send": mailbox.apply_send,
+    "deliver": mailbox.apply_direct,
+    "replay": partial(mailbox.apply_replay, run=_run),
+    "exportUndelivered": mailbox.apply_export,
+    "onUndelivered": mailbox.apply_direct,
+    "claim": mailbox.apply_claim,
+    "lockLegs": mailbox.apply_direct,
+    "reserveLegs": escrow.apply_reserve,
+    "decideLegs": mailbox.apply_direct,
+    "refundLegs": escrow.apply_refund,
     "act": apply_act,
     "actAll": apply_act_all,
     "listSeries": series.apply_list,
@@ -152,8 +195,22 @@ _APPLY: Final[Mapping[str, Apply]] = {
     "update": oracle.apply_update,
     "proveEquivocation": oracle.apply_equivocation,
     "updateRows": risk.apply_rows,
+    "lockCombo": apply_lock,
+    "unlockCombo": combos.apply_unlock,
+    "payPledge": pledges.apply_pay,
+    "lapsePledge": pledges.apply_lapse,
     "expireOrders": settlement.apply_expire,
     "settle": settlement.apply_settle,
     "sweepFees": fees.apply_sweep,
+    "moveBreaker": breakers.apply_move,
     "liquidate": liquidation.apply_liquidate,
+    "bid": bids.apply_bid,
+    "advanceAuction": auctions.apply_advance,
+    "backstop": backstop.apply_backstop,
+    "deleverage": deleverage.apply_deleverage,
 }
+_RECEIVERS: Final[Mapping[bytes, Mapping[str, messenger.Receiver]]] = {
+    MAILBOX: {"deliver": partial(mailbox.deliver, run=_run), "onUndelivered": mailbox.on_undelivered},
+    ESCROW: {"lockLegs": escrow.lock_legs, "decideLegs": escrow.decide_legs},
+}
+"""What the messenger's calls from L1 can be about, by target."""

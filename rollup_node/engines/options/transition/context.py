@@ -31,6 +31,8 @@ class Context:
     """The open bundle."""
     actor: bytes = bytes(20)
     """In whose name the running call acts: a transaction's sender or an action's signer."""
+    deferred: int | None = None
+    """An account whose margin is looked at once all that is going on is done."""
     bound: int | None = None
     """The account that the running call must be about, where an action named it."""
     value: int = 0

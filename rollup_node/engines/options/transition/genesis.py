@@ -4,12 +4,14 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Final
 
+from bridge.contracts.addresses import OPTIONS_MAKER_PREFIX
+from bridge.wire.keccak import from_hex
 from rollup_node.engines.options.state.leaves import Account, Amm, Globals, Oracle, Owner
 from rollup_node.engines.options.state.world import World
 from rollup_node.engines.options.transition.accounts import bucket_of
 from rollup_node.engines.options.transition.parameters import Parameters
 
-MAKER_PREFIX: Final = bytes.fromhex("4200" + "00" * 16 + "0d")
+MAKER_PREFIX: Final = from_hex(OPTIONS_MAKER_PREFIX, 19)
 """First 19 bytes of market makers' owners; the last is the underlying. Nobody has a key for any of them."""
 
 

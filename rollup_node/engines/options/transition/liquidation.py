@@ -4,27 +4,36 @@
 
     below maintenance ─► flagged, orders cancelled ─► reduce-only orders against the book, within bounds
           ▲                                              │ above initial margin again: over
-          └──── next block, if still below ◄─────────────┤
-                                                         └─ nothing left and cash below zero ─► insurance ─► shared loss
+          ├──── next block, if the book had enough ◄─────┤
+          │                                              ├─ still below, and the book gave less than it was asked for:
+          │                                              │  auction ─► backstop vault ─► deleveraging    (see ``auctions``)
+          └───────────── nothing left, and cash below zero ─► insurance ─► shared loss
 
 Accounts come by (shortfall in parts per million of what is required, greatest first; id). A block's limits bound how much one block
 does to an account and to the market. No step leaves the account with a greater shortfall than before: one that would is not done.
 Insurance pays what is below zero, and never more.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from typing import Any
 
 from rollup_node.engines.options.book import matching
 from rollup_node.engines.options.book.orders import Refused as BookRefused
 from rollup_node.engines.options.book.orders import Side, TimeInForce
-from rollup_node.engines.options.risk.margin import Margin
 from rollup_node.engines.options.risk.scan import missing
 from rollup_node.engines.options.state.world import World
 from rollup_node.engines.options.transactions.refusals import Refused
-from rollup_node.engines.options.transition import fees, trading
-from rollup_node.engines.options.transition.accounts import credit
+from rollup_node.engines.options.transition import (
+    auctions,
+    backstop,
+    combos,
+    deleverage,
+    fees,
+    insurance,
+    trading,
+)
+from rollup_node.engines.options.transition.auctions import gap
 from rollup_node.engines.options.transition.context import Context
 from rollup_node.engines.options.transition.margins import LIQUIDATING, margin_of
 from rollup_node.engines.options.transition.orders import LIQUIDATED, Match, tell_removals
@@ -33,9 +42,43 @@ from rollup_node.engines.options.values import PARTS, ceil_divide
 
 
 def steps(world: World, context: Context) -> Iterable[tuple[str, tuple[Any, ...]]]:
-    """Derived: the accounts to liquidate, as they stand once marks are new."""
-    for number in due(world, context)[: context.parameters.max_liquidations]:
+    """Derived: the accounts to liquidate, as they stand once marks are new; after all of them, what auctions have come to.
+
+    In this order, so that no step for another account makes one needless: who is below maintenance margin when rows are new has its step,
+    which is what an omission is proven by.
+    """
+    most = context.parameters.max_liquidations
+    found = due(world, context)
+    waiting = [number for number in found if number in world.auctions]
+    for number in [number for number in found if number not in world.auctions][:most]:
         yield "liquidate", (number,)
+    moved = 0
+    for number in waiting:
+        for step in _of_auction(world, context, number) if moved < most else ():
+            moved += 1
+            yield step
+
+
+def _of_auction(world: World, context: Context, number: int) -> Iterator[tuple[str, tuple[Any, ...]]]:
+    """Derived: what an account's auction has come to; when time is up the vault, and where that takes nothing, the other side's holders.
+
+    Vault and holders are asked when marks are new: with the same marks they would say the same.
+    """
+    if auctions.is_due(world, context, number):
+        yield "advanceAuction", (number,)
+    auction = world.auctions.get(number)
+    if (
+        auction is None
+        or auction.paused
+        or not context.moved
+        or not auctions.run_out(context.parameters, auction, context.timestamp)
+    ):
+        return
+    before = world.accounts[number].positions
+    if backstop.vault_of(world) not in (None, number):
+        yield "backstop", (number,)
+    if number in world.auctions and world.accounts[number].positions == before:
+        yield from deleverage.steps(world, context, number)
 
 
 def due(world: World, context: Context) -> list[int]:
@@ -58,17 +101,21 @@ def apply_liquidate(world: World, context: Context, arguments: tuple[Any, ...]) 
         context.emit("LiquidationFlagged", number, margin.equity, margin.maintenance)
     for series in world.series_with_orders(number):
         tell_removals(context, series, world.book(series).cancel_all(number), LIQUIDATED)
-    for series, _ in _by_risk(world, context, number):
+    combos.give_way(world, context, number)
+    held, thin = _by_risk(world, context, number), False
+    for series, quantity in held:
         if margin_of(world, context, number).surplus >= 0:
             break
-        _close(world, context, number, series)
+        whole = _close(world, context, number, series)
+        thin |= not whole and (quantity < 0) == (held[0][1] < 0)  # longs matter where there are no shorts
     account = world.accounts[number]
-    if not account.positions and account.cash < 0:
-        _cover(world, context, number, -account.cash)
-    if margin_of(world, context, number).surplus >= 0:
-        account = world.accounts[number]
-        world.accounts[number] = replace(account, flags=account.flags & ~LIQUIDATING)
-        context.emit("LiquidationEnded", number)
+    deficit = -account.cash - account.due
+    if not account.positions and deficit > 0:
+        insurance.cover(world, context, number, deficit)
+    margin = margin_of(world, context, number)
+    if thin and margin.liquidatable:
+        auctions.begin(world, context, number, margin)
+    auctions.release(world, context, number)
     return b""
 
 
@@ -80,17 +127,17 @@ def bounded_price(mark: int, tick: int, bound_ppm: int, *, buy: bool) -> int:
 
 
 def _by_risk(world: World, context: Context, number: int) -> list[tuple[int, int]]:
-    """Positions, shorts first, then by what they are worth, then by series."""
-    positions = world.accounts[number].positions
+    """Positions that can be sold, shorts first, then by what they are worth, then by series."""
+    positions = trading.free_positions(world.accounts[number])
     return sorted(positions, key=lambda one: (one[1] > 0, -abs(one[1]) * context.risks[one[0]].mark, one[0]))
 
 
-def _close(world: World, context: Context, number: int, series: int) -> None:
-    """Trade a part of one position against the book, if that lessens the shortfall."""
+def _close(world: World, context: Context, number: int, series: int) -> bool:
+    """Trade a part of one position against the book, if that lessens the shortfall; whether it was all of that part."""
     parameters, found = context.parameters, world.series[series]
     if found.expiry <= context.timestamp or found.status:
-        return
-    held = trading.position_of(world.accounts[number], series)
+        return True
+    held = trading.free_of(world.accounts[number], series)
     part = ceil_divide(abs(held) * parameters.close_share_ppm, PARTS)
     quantity = min(abs(held), ceil_divide(part, found.lot) * found.lot)
     side = Side.BUY if held < 0 else Side.SELL
@@ -106,14 +153,14 @@ def _close(world: World, context: Context, number: int, series: int) -> None:
         )  # fmt: skip
     except (BookRefused, Refused):
         world.undo(mark)
-        return
+        return False
     for fill, trade in zip(outcome.fills, match.trades, strict=True):
         context.emit(
             "Trade", series, trade.taker, trade.maker, outcome.order, fill.maker, trade.price, trade.quantity,
             trade.taker_fee, trade.maker_fee,
         )  # fmt: skip
     tell_removals(context, series, outcome.removed)
-    traded = trading.position_of(world.accounts[number], series) - held
+    traded = trading.free_of(world.accounts[number], series) - held
     paid = world.accounts[number].cash - cash
     fee = fees.share(
         sum(abs(trade.price * trade.quantity) for trade in match.trades) // 10_000,
@@ -121,39 +168,12 @@ def _close(world: World, context: Context, number: int, series: int) -> None:
     )
     after = margin_of(world, context, number)
     # the fee takes no more than what the trade has improved
-    fee = max(0, min(fee, _gap(before) - _gap(after)))
-    _take_fee(world, number, fee)
-    if _gap(margin_of(world, context, number)) > _gap(before):
+    fee = max(0, min(fee, gap(before) - gap(after)))
+    fees.take_liquidation(world, context, number, fee)
+    if gap(margin_of(world, context, number)) > gap(before):
         world.undo(mark)
         del context.logs[kept:]
-        return
+        return False
     if traded:
         context.emit("Liquidated", number, series, traded, paid, fee)
-
-
-def _gap(margin: Margin) -> int:
-    """Shortfall against maintenance."""
-    return max(0, margin.maintenance - margin.equity)
-
-
-def _take_fee(world: World, number: int, fee: int) -> None:
-    """Half to the insurance fund, the rest to the block's purse."""
-    insurance = ceil_divide(fee, 2)
-    credit(world, number, -fee)
-    now = world.globals
-    world.globals = replace(
-        now, insurance=now.insurance + insurance, block_fees=now.block_fees + fee - insurance
-    )
-
-
-def _cover(world: World, context: Context, number: int, deficit: int) -> None:
-    """Nothing is left to sell: insurance pays what is missing, and what it lacks is a loss that all who withdraw share."""
-    paid = min(deficit, world.globals.insurance)
-    shared = deficit - paid
-    credit(world, number, deficit)
-    now = world.globals
-    world.globals = replace(now, insurance=now.insurance - paid, shared_loss=now.shared_loss + shared)
-    if paid:
-        context.emit("InsurancePaid", number, paid)
-    if shared:
-        context.emit("LossShared", number, shared)
+    return abs(traded) == quantity

@@ -6,7 +6,8 @@ Which trades are accepted follows from two margins, before and after. The one be
 from dataclasses import fields
 from typing import Final
 
-from rollup_node.engines.options.book.orders import Resting, Side
+from bridge.wire.system import DEPOSITOR_PREFIX
+from rollup_node.engines.options.book.orders import SERIES_SHIFT, Resting
 from rollup_node.engines.options.risk.margin import Margin, Mode, margin
 from rollup_node.engines.options.risk.pending import Pending, gather
 from rollup_node.engines.options.risk.portfolio import Sums, sums_of
@@ -15,6 +16,7 @@ from rollup_node.engines.options.state.leaves import Account, Oracle
 from rollup_node.engines.options.state.world import World
 from rollup_node.engines.options.transactions.refusals import Refused
 from rollup_node.engines.options.transition.context import Context
+from rollup_node.engines.options.values import PARTS, ceil_divide
 
 LIQUIDATING: Final = 4
 """Flag of an account that is being liquidated: it can only reduce."""
@@ -124,13 +126,58 @@ def margin_of(
         filled: a resting order of its, and how much of it has just been filled, though the book doesn't show that yet.
     """
     account = world.accounts[number]
+    mode = Mode.PORTFOLIO if account.portfolio else Mode.STANDARD
+    pending = pending_of(world, number, filled)
+    if account.locks or account.locked or account.due:
+        return _with_locks(world, context, number, pending, mode)
     return margin(
-        account.cash,
+        account.cash - account.reserved,
         account.positions,
         context.risks,
-        pending=pending_of(world, number, filled),
-        mode=Mode.PORTFOLIO if account.portfolio else Mode.STANDARD,
+        pending=pending,
+        mode=mode,
         sums=context.risks.sums(number, account) if account.portfolio else None,
+    )
+
+
+def pledged_abroad(world: World, number: int) -> dict[int, int]:
+    """How much of each series an account holds for other rollups' short legs."""
+    found: dict[int, int] = {}
+    for combo in world.combos.values():
+        if combo.account == number:
+            for series, *_, quantity in combo.pledges:
+                found[series] = found.get(series, 0) + max(quantity, 0)
+    return found
+
+
+def _with_locks(
+    world: World, context: Context, number: int, pending: tuple[Pending, ...], mode: Mode
+) -> Margin:
+    """Margin of an account that locked combos have legs of.
+
+    Long legs that are pledged to another rollup count for nothing: what they pay is another's. Locked short ones ask for what they can lose beyond what is pledged to
+    them, or for what they would ask for unlocked, whichever is less. What other rollups owe for settled legs keeps an account from being
+    liquidated, and allows nothing.
+    """
+    account = world.accounts[number]
+    cash, locked = account.cash - account.reserved, dict(account.locks)
+    abroad = pledged_abroad(world, number)
+    free: list[tuple[int, int]] = []
+    own: list[tuple[int, int]] = []
+    for series, held in account.positions:
+        for quantity, found in ((held - locked.get(series, 0), free), (held - abroad.get(series, 0), own)):
+            if quantity:
+                found.append((series, quantity))
+    credited = margin(cash, free, context.risks, pending=pending, mode=mode, locked=account.locked)
+    alone = margin(cash, own, context.risks, pending=pending, mode=mode)
+    # what the locked legs cost to be rid of, below zero what they bring
+    marks = credited.equity - alone.equity
+    return Margin(
+        equity=credited.equity,
+        maintenance=min(credited.maintenance, alone.maintenance + marks) - account.due,
+        initial=min(credited.initial, alone.initial + marks),
+        covered=credited.covered,
+        owing=credited.owing,
     )
 
 
@@ -138,19 +185,43 @@ def pending_of(world: World, number: int, filled: tuple[Resting, int] | None = N
     """An account's open orders, by series."""
     if not world.count_orders(number):
         return ()
-    done, taken = (filled[0].id, filled[1]) if filled else (0, 0)
+    done, taken = filled or (None, 0)
     orders = []
-    for order in world.orders_of(number):
-        quantity = order.quantity if order.id != done else order.quantity - taken
+    for order in world.unsorted_orders_of(number):
+        quantity, level = order.quantity, order.level
+        if order is done:
+            quantity -= taken
         if quantity:
-            orders.append((order.id >> 32, order.side is Side.BUY, order.price, quantity))
+            orders.append((order.id >> SERIES_SHIFT, not level.side, level.price, quantity))
     return gather(orders)
 
 
 def shortfall(world: World, context: Context, number: int, filled: tuple[Resting, int] | None = None) -> int:
     """By how much an account misses its initial margin; zero if it doesn't, or can never owe anything."""
+    if number == context.deferred:
+        return 0
     found = margin_of(world, context, number, filled)
-    return 0 if found.covered else max(0, -found.surplus)
+    return 0 if found.covered else max(0, required(world, context, number, found.initial) - found.equity)
+
+
+def required(world: World, context: Context, number: int, initial: int) -> int:
+    """An account's initial margin: more of it while a breaker of what it holds or has orders in, or the rollup's own, isn't at rest.
+
+    Not in derived steps: liquidations go on as ever, with whoever can afford to stand on their other side.
+    """
+    if not world.globals.level:
+        for oracle in world.oracles.values():
+            if oracle.level:
+                break
+        else:
+            return initial
+        raised = [underlying for underlying, oracle in world.oracles.items() if oracle.level]
+        series = {one for one, _ in world.accounts[number].positions} | set(world.series_with_orders(number))
+        if not any(world.series[one].underlying in raised for one in series):
+            return initial
+    if context.actor.startswith(DEPOSITOR_PREFIX):
+        return initial
+    return ceil_divide(initial * context.parameters.breaker_initial_ppm, PARTS)
 
 
 def require_margin(world: World, context: Context, number: int) -> None:

@@ -31,8 +31,9 @@ def require_fresh(world: World, context: Context, underlying: int) -> None:
     """Refuse what adds risk on old marks, or while the breaker is open."""
     oracle = world.oracles[underlying]
     symbol = context.parameters.markets[underlying].symbol
-    if oracle.level >= REDUCE_ONLY:
-        raise Refused("BreakerOpen", symbol, oracle.level)
+    level = max(oracle.level, world.globals.level)
+    if level >= REDUCE_ONLY:
+        raise Refused("BreakerOpen", symbol, level)
     if context.timestamp - oracle.timestamp > context.parameters.max_oracle_age:
         raise Refused("StaleOracle", symbol, oracle.timestamp)
 

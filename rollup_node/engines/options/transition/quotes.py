@@ -11,6 +11,7 @@ from rollup_node.engines.options.transition import series as listing
 from rollup_node.engines.options.transition import trading
 from rollup_node.engines.options.transition.accounts import account, authorized
 from rollup_node.engines.options.transition.context import Context
+from rollup_node.engines.options.transition.fees import FeeKind
 from rollup_node.engines.options.transition.keys import spend_nonce
 from rollup_node.engines.options.transition.margins import LIQUIDATING
 from rollup_node.engines.options.transition.oracle import require_fresh
@@ -38,7 +39,7 @@ def apply_fill(world: World, context: Context, arguments: tuple[Any, ...]) -> by
 
     def trade() -> None:
         for series, price, quantity in legs:
-            one = trading.make(world, context, series, taker, maker, price, quantity)
+            one = trading.make(world, context, series, taker, maker, price, quantity, FeeKind.COMBO)
             context.emit("Trade", series, taker, maker, 0, 0, price, quantity, one.taker_fee, one.maker_fee)
 
     with_relief(world, context, [maker, taker], trade)

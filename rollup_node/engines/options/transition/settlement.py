@@ -8,8 +8,9 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
+from rollup_node.engines.options.book.orders import Reason
 from rollup_node.engines.options.state.world import World
-from rollup_node.engines.options.transition import trading
+from rollup_node.engines.options.transition import pledges, trading
 from rollup_node.engines.options.transition.context import WEI_PER_CASH, Context
 from rollup_node.engines.options.transition.margins import terms_of
 from rollup_node.engines.options.transition.orders import SERIES_OVER, tell_removals
@@ -23,6 +24,7 @@ def steps(world: World, context: Context) -> Iterable[tuple[str, tuple[Any, ...]
     for number in sorted(world.series):
         if world.has_expired_orders(number, context.timestamp):
             yield "expireOrders", (number,)
+    yield from pledges.steps(world, context)
     over = [number for number, found in sorted(world.series.items()) if found.status == EXPIRED]
     if not over:
         return
@@ -41,7 +43,7 @@ def steps(world: World, context: Context) -> Iterable[tuple[str, tuple[Any, ...]
 def apply_expire(world: World, context: Context, arguments: tuple[Any, ...]) -> bytes:
     """``expireOrders(series)``."""
     (number,) = arguments
-    tell_removals(context, number, world.book(number).expire(context.timestamp))
+    tell_removals(context, number, world.book(number).expire(context.timestamp), Reason.EXPIRED)
     return b""
 
 
@@ -60,6 +62,8 @@ def apply_settle(world: World, context: Context, arguments: tuple[Any, ...]) -> 
         held = trading.position_of(before, number)
         amount = cash_for(payoff, held)
         world.accounts[account] = trading.moved(before, number, -held, amount)
+        if before.locks:
+            pledges.settle(world, context, account, number)
         interest -= abs(held)
         total += amount
         context.emit("PositionSettled", account, number, held, amount)

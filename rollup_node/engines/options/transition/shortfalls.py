@@ -29,24 +29,34 @@ def below_maintenance(world: World, context: Context) -> list[tuple[int, int]]:
     by_figures: list[tuple[int, Account]] = []
     by_bound: list[tuple[int, Account]] = []
     by_rule: list[tuple[int, Account]] = []
+    least, most = -INT64_MAX, INT64_MAX
     for one in world.accounts.items():
         account = one[1]
-        if not account.positions or account.flags & LIQUIDATING:
+        if account.flags & LIQUIDATING:
             continue
-        if not -INT64_MAX <= account.cash <= INT64_MAX:
+        if not account.positions:
+            if account.cash < 0:
+                by_rule.append(one)
+        elif account.locks or account.due or not least <= account.cash - account.reserved <= most:
             by_rule.append(one)
+        elif account.portfolio:
+            by_figures.append(one)
         else:
-            (by_figures if account.portfolio else by_bound).append(one)
+            by_bound.append(one)
     found: list[tuple[int, int]] = []
     for start in range(0, len(by_figures), _AT_ONCE):
         found += _scanned(context, by_figures[start : start + _AT_ONCE])
     for start in range(0, len(by_bound), _AT_ONCE):
         by_rule += _suspects(context, by_bound[start : start + _AT_ONCE])
     for number, _ in by_rule:
-        margin = margin_of(world, context, number)
-        if margin.liquidatable:
-            found.append((number, missing(margin.equity, margin.maintenance)))
+        found += _asked(world, context, number)
     return found
+
+
+def _asked(world: World, context: Context, number: int) -> _Found:
+    margin = margin_of(world, context, number)
+    if margin.liquidatable:
+        yield number, missing(margin.equity, margin.maintenance)
 
 
 def _scanned(context: Context, held: _Held) -> _Found:
@@ -64,12 +74,18 @@ def _suspects(context: Context, held: _Held) -> Iterable[tuple[int, Account]]:
 def _table(accounts: Sequence[Account]) -> tuple[Integers, list[int], Integers]:
     """Cash by account; the series that anyone holds; quantities, a row for each account and a column for each series."""
     count = len(accounts)
-    cash = np.fromiter((account.cash for account in accounts), np.int64, count)
+    cash = np.fromiter((account.cash - account.reserved for account in accounts), np.int64, count)
     held = [account.positions for account in accounts]
     counts = np.fromiter(map(len, held), np.int64, count)
     pairs = chain.from_iterable(chain.from_iterable(held))
     numbers = np.fromiter(pairs, np.int64, 2 * int(counts.sum()))
-    series, columns = np.unique(numbers[::2], return_inverse=True)
+    named = numbers[::2]
+    held_by_any = np.zeros(
+        int(named.max()) + 1, np.bool_
+    )  # series count up from one: marking them takes less than sorting
+    held_by_any[named] = True
+    series = np.flatnonzero(held_by_any)
+    columns = (np.cumsum(held_by_any) - 1)[named]
     quantities = np.zeros((count, len(series)), np.int64)
     quantities[np.repeat(np.arange(count), counts), columns] = numbers[1::2]
     return cash, series.tolist(), quantities

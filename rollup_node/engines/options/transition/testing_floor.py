@@ -48,8 +48,10 @@ RESTED = EVENTS["OrderRested"].topic
 class Floor:
     """A market with five users; every move is a block, and every block is checked."""
 
+    PARAMETERS = PLAYED
+
     def __init__(self) -> None:
-        self.desk = Desk(PLAYED)
+        self.desk = self._desk()
         funds = {"alice": 50_000, "bob": 50_000, "carol": 1_500, "dan": 700, "eve": 500}
         self.series = self.desk.open_market(funds, strikes=(2_900, 3_100))
         self.desk.block(
@@ -96,11 +98,13 @@ class Floor:
         name = next((one for one in (*USERS, "pusher", "relay") if address(one) == message.sender), None)
         if name is None or message.nonce is None:
             return None
-        unsigned = UnsignedTransaction(PLAYED.chain_id, message.nonce, 0, 0, 2_000_000, message.sender, b"")
+        unsigned = UnsignedTransaction(
+            self.PARAMETERS.chain_id, message.nonce, 0, 0, 2_000_000, message.sender, b""
+        )
         return sign_transaction(unsigned, key_of(name))
 
     def _margins(self) -> dict[int, Margin]:
-        context = Context(PLAYED, self.desk.number, self.desk.timestamp, Risks(self.world))
+        context = Context(self.PARAMETERS, self.desk.number, self.desk.timestamp, Risks(self.world))
         return {number: margin_of(self.world, context, number) for number in self.world.accounts}
 
     def _check(self, executed: Executed, before: dict[int, Margin], *, moved: bool) -> None:
@@ -144,13 +148,17 @@ class Floor:
 
     def replay(self) -> None:
         """I7: the history gives the same roots in another world."""
-        other = Desk(PLAYED)
+        other = self._desk()
         roots = []
         for place, content in enumerate(self.desk.history):
-            executed = execute(other.world, PLAYED, content)
+            executed = execute(other.world, self.PARAMETERS, content)
             if place >= self.first:
                 roots.append(executed.root)
         assert self.roots[1:] == roots, "I7: a replay gives other roots"
+
+    def _desk(self) -> Desk:
+        """A rollup at its genesis."""
+        return Desk(self.PARAMETERS)
 
     # moves
 

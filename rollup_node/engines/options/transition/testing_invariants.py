@@ -1,11 +1,13 @@
 """For tests: what holds in every world after every transaction, whatever was sent; and figures that only come of whole histories.
 
 Numbers are those of the issue's list: I1 cash is conserved, I2 positions of a series sum to zero, I4 nonces never go back, I5 books are
-never crossed. I3, I6, I7 and I8 are about steps and histories, so the tests that make them check them.
+never crossed, I13 locked positions are there and add up. I3, I6, I7 and I8 are about steps and histories, so the tests that make them check them.
 """
 
 from rollup_node.engines.options.state.world import World
+from rollup_node.engines.options.transition.combos import State, combos_of
 from rollup_node.engines.options.transition.context import WEI_PER_CASH
+from rollup_node.engines.options.transition.letters import post
 from rollup_node.engines.options.transition.risk import EXPIRED
 from rollup_node.engines.options.transition.series import SETTLED
 from rollup_node.engines.options.transition.trading import position_of
@@ -13,7 +15,7 @@ from rollup_node.engines.options.transition.trading import position_of
 
 def violations(world: World) -> list[str]:
     """What doesn't hold, in words; nothing is the only good answer."""
-    return [*_cash(world), *_positions(world), *_books(world), *_owners(world)]
+    return [*_cash(world), *_positions(world), *_books(world), *_owners(world), *_combos(world)]
 
 
 def claims(world: World) -> int:
@@ -22,7 +24,7 @@ def claims(world: World) -> int:
     cash = sum(account.cash for account in world.accounts.values())
     pools = sum(series.pool for series in world.series.values())
     purses = now.insurance + now.sequencer_fees + now.protocol_fees + now.block_fees - now.shared_loss
-    return (cash + pools + purses) * WEI_PER_CASH + now.dust
+    return (cash + pools + purses) * WEI_PER_CASH + now.dust + post(world).held
 
 
 def nonces(world: World) -> dict[tuple[object, ...], int]:
@@ -91,3 +93,25 @@ def _owners(world: World) -> list[str]:
         for number, account in world.accounts.items()
         if owned.get(number) != account.owner
     ]
+
+
+def _combos(world: World) -> list[str]:
+    """What accounts say of locks is what their combos say, and the positions are there."""
+    found = []
+    for number, account in world.accounts.items():
+        legs: dict[int, int] = {}
+        required = due = 0
+        for _, combo in combos_of(world, number):
+            due += combo.due if combo.state == State.OWED else 0
+            required += combo.required
+            for series, quantity in combo.legs:
+                legs[series] = legs.get(series, 0) + quantity
+        if (dict(account.locks), account.locked, account.due) != (legs, required, due):
+            found.append(f"I13: account {number} isn't locked as its combos are")
+        for series, quantity in account.locks:
+            held = position_of(account, series)
+            if held * quantity <= 0 or abs(held) < abs(quantity):
+                found.append(
+                    f"I13: account {number} holds {held} of series {series}, and {quantity} is locked"
+                )
+    return found

@@ -7,7 +7,11 @@ from rollup_node.engines.options.state.world import World
 from rollup_node.engines.options.transactions.refusals import Refused
 from rollup_node.engines.options.transition import fees
 from rollup_node.engines.options.transition.context import WEI_PER_CASH, Context
+from rollup_node.engines.options.transition.promises import slots
 from rollup_node.engines.options.values import cash_for, int64, int128
+
+_new = tuple.__new__
+"""Makes a NamedTuple for half of what calling it costs."""
 
 
 class Trade(NamedTuple):
@@ -21,6 +25,8 @@ class Trade(NamedTuple):
     """As the taker sees it."""
     taker_fee: int
     maker_fee: int
+    kind: fees.FeeKind = fees.FeeKind.TAKER
+    """What the taker's fee is for."""
 
 
 def position_of(account: Account, series: int) -> int:
@@ -31,9 +37,31 @@ def position_of(account: Account, series: int) -> int:
     return 0
 
 
-def reducible(account: Account, series: int, *, buy: bool) -> int:
-    """The most that an order on this side trades without crossing zero."""
+def free_of(account: Account, series: int) -> int:
+    """Signed quantity held that no locked combo holds: what may be traded away."""
+    return position_of(account, series) - dict(account.locks).get(series, 0)
+
+
+def free_positions(account: Account) -> tuple[tuple[int, int], ...]:
+    """Positions without what locked combos hold."""
+    if not account.locks:
+        return account.positions
+    locked = dict(account.locks)
+    free = ((series, held - locked.get(series, 0)) for series, held in account.positions)
+    return tuple((series, quantity) for series, quantity in free if quantity)
+
+
+def require_unlocked(number: int, account: Account, series: int) -> None:
+    """Refuse a position that has less than what locked combos hold of it."""
+    locked = dict(account.locks).get(series, 0)
     held = position_of(account, series)
+    if locked and (held * locked <= 0 or abs(held) < abs(locked)):
+        raise Refused("LegLocked", number, series)
+
+
+def reducible(account: Account, series: int, *, buy: bool) -> int:
+    """The most that an order on this side trades without crossing zero, or cutting into a lock."""
+    held = free_of(account, series)
     return max(0, -held if buy else held)
 
 
@@ -54,12 +82,19 @@ def moved(account: Account, series: int, quantity: int, cash: int = 0) -> Accoun
     # all fields by hand: `dataclasses.replace` takes three times as long, and every trade does this twice
     return Account(
         account.owner, account.nonce, int128(account.cash + cash), account.reserved, account.portfolio, account.flags,
-        (*positions[:place], *own, *rest), account.locks, account.keys,
+        (*positions[:place], *own, *rest), account.locks, account.keys, account.locked, account.due,
     )  # fmt: skip
 
 
 def make(
-    world: World, context: Context, series: int, taker: int, maker: int, price: int, quantity: int
+    world: World,
+    context: Context,
+    series: int,
+    taker: int,
+    maker: int,
+    price: int,
+    quantity: int,
+    kind: fees.FeeKind = fees.FeeKind.TAKER,
 ) -> Trade:
     """Settle a trade; whether the two may is their margins' matter, and checked elsewhere.
 
@@ -71,13 +106,15 @@ def make(
         maker: account.
         price: micro-USD per contract.
         quantity: as the taker sees it.
+        kind: what the taker's fee is for: the book, or several legs at once.
     """
     size = abs(quantity)
     paid, received = -cash_for(price, -size), cash_for(price, size)
     earned = (-paid, received) if quantity > 0 else (received, -paid)
-    ppm = context.parameters.taker_fee_ppm, context.parameters.maker_fee_ppm
-    taker_fee, maker_fee = fees.share(paid, ppm[0]), fees.share(paid, ppm[1])
-    trade = Trade(series, taker, maker, price, quantity, taker_fee, maker_fee)
+    parameters = context.parameters
+    rate = parameters.combo_fee_ppm if kind is fees.FeeKind.COMBO else parameters.taker_fee_ppm
+    taker_fee, maker_fee = fees.share(paid, rate), fees.share(paid, parameters.maker_fee_ppm)
+    trade = _new(Trade, (series, taker, maker, price, quantity, taker_fee, maker_fee, kind))
     settle(world, context, trade, *earned)
     return trade
 
@@ -99,9 +136,12 @@ def settle(world: World, context: Context, trade: Trade, taker_cash: int, maker_
     ):
         before = world.accounts[number]
         world.accounts[number] = after = moved(before, series, signed, cash)
-        if len(after.positions) > context.parameters.max_positions:
+        promised = slots(world, number, after) if after.reserved else 0
+        if len(after.positions) + promised > context.parameters.max_positions:
             raise Refused("TooMany", number, context.parameters.max_positions)
         held = position_of(before, series)
+        if before.locks:
+            require_unlocked(number, after, series)
         interest += abs(held + signed) - abs(held)
     if interest:
         found = world.series[series]
@@ -109,10 +149,14 @@ def settle(world: World, context: Context, trade: Trade, taker_cash: int, maker_
             found.underlying, found.expiry, found.strike, found.is_call, found.tick, found.lot, found.status,
             found.settlement, int64(found.open_interest + interest), found.pool,
         )  # fmt: skip
+    fees.note_trade(
+        world, trade.kind, trade.taker_fee, trade.maker_fee, max(abs(taker_cash), abs(maker_cash))
+    )
     now = world.globals
     # by hand, as above
     world.globals = Globals(
         now.number, now.timestamp, now.next_account, now.next_series, now.next_combo, now.withdrawals, now.deposits,
         now.insurance, now.sequencer_fees, now.protocol_fees, now.block_fees + trade.taker_fee + trade.maker_fee,
         now.shared_loss, now.dust - (taker_cash + maker_cash) * WEI_PER_CASH, now.vault, now.level,
+        now.insurance_paid,
     )  # fmt: skip
