@@ -135,6 +135,7 @@ def _rollup(
     plan: Plan, sequenced: SequencingSet, rollup: RollupPlan, where: Deployments, anvil: str
 ) -> NodeSpec:
     contracts = where.rollups[rollup.name]
+    spawns = rollup.engine == "evm"  # the options engine is inside the node, and listens nowhere
     return _node(
         rollup.name,
         "rollup",
@@ -142,9 +143,10 @@ def _rollup(
         {
             "name": rollup.name,
             "chain_id": rollup.chain_id,
+            "engine": rollup.engine,
             "rpc_port": "${port:http}",
             "control_port": "${port:control}",
-            "engine_port": "${port:engine}",
+            "engine_port": "${port:engine}" if spawns else 0,
             "token": control_token(plan, rollup),
             "vote_token": vote_token(plan, rollup),
             "sequencer_url": "${url:" + sequenced.node + ":http}",
@@ -172,9 +174,9 @@ def _rollup(
             "block_gas_limit": rollup.block_gas_limit,
             "dev_methods": rollup.dev_methods,
         },
-        {"http": "http", "control": "http", "engine": "http"},
+        {"http": "http", "control": "http", **({"engine": "http"} if spawns else {})},
         JsonRpcRequest("http", "eth_getBlockByNumber", ("latest", False)),
-        private=("engine",),
+        private=("engine",) if spawns else (),
     )
 
 
@@ -226,6 +228,18 @@ def _maker(plan: Plan) -> tuple[NodeSpec, ...]:
             "port": "${port:http}",
             "rollups": [
                 [rollup.name, "${url:" + rollup.name + ":http}", rollup.chain_id] for rollup in venues
+            ],
+            "options": [
+                {
+                    "name": rollup.name,
+                    "url": "${url:" + rollup.name + ":http}",
+                    "chain_id": rollup.chain_id,
+                    "signers": [signer.private_key for signer in rollup.options.oracle_signers],
+                    "needed": rollup.options.signatures_needed,
+                    "trusted_s": rollup.options.max_oracle_age_s,
+                }
+                for rollup in plan.rollups
+                if rollup.options is not None
             ],
             "private_key": role_of(plan, "maker").private_key,
             "market": asdict(plan.market),

@@ -4,8 +4,9 @@ Every read that names a block by tag, or names none, is pinned to the number of 
 about a transaction counts only if its block is not above the gate.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any, Literal
 
 from bridge.wire.errors import (
@@ -78,7 +79,14 @@ TRANSACTION_READS = {
 }
 """Reads of one transaction by hash."""
 
-PLAIN_READS = {"eth_blobBaseFee", "net_version", "net_listening", "net_peerCount", "web3_sha3"}
+PLAIN_READS = {
+    "eth_blobBaseFee",
+    "net_version",
+    "net_listening",
+    "net_peerCount",
+    "web3_sha3",
+    "options_getParameters",
+}
 """Reads without a block."""
 
 SIGNING = {
@@ -128,16 +136,33 @@ class Heads:
 
 
 def route(
-    method: str, params: Sequence[Any], heads: Heads, *, dev_methods: bool, gas_cap: int = CALL_GAS
+    method: str,
+    params: Sequence[Any],
+    heads: Heads,
+    *,
+    dev_methods: bool,
+    gas_cap: int = CALL_GAS,
+    more_reads: Mapping[str, int] = MappingProxyType({}),
 ) -> Route:
     """Decide on a request that the node does not answer itself.
+
+    Args:
+        method: its name.
+        params: by position.
+        heads: what block tags mean.
+        dev_methods: whether control methods are allowed.
+        gas_cap: gas of a call at most.
+        more_reads: the engine's own reads of state, each with the position of its block; what is left out before it is null.
 
     Raises:
         RpcError: refused, with a standard code.
     """
     arguments = _capped(method, params, min(gas_cap, CALL_GAS))
-    if method in STATE_READS:
-        return _pin(arguments, STATE_READS[method], heads, missing_block="refuse", hashes=True)
+    place = STATE_READS.get(method, more_reads.get(method))
+    if place is not None:
+        if method in more_reads:
+            arguments += [None] * (place - len(arguments))
+        return _pin(arguments, place, heads, missing_block="refuse", hashes=True)
     if method in BLOCK_READS:
         hashes = method in NUMBER_OR_HASH
         return _pin(arguments, BLOCK_READS[method], heads, missing_block="nothing", hashes=hashes)

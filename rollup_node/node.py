@@ -30,8 +30,16 @@ from rollup_node.derivation.joint import VOTE, Joint, Peer, RemotePeer
 from rollup_node.derivation.live import LiveDerivation
 from rollup_node.derivation.votes import Place
 from rollup_node.engines.base import Header
-from rollup_node.engines.evm import EvmEngine
+from rollup_node.engines.choice import (
+    AnvilPlace,
+    OwnedEngine,
+    discovery_of,
+    feeds_of,
+    open_engine,
+    reads_of,
+)
 from rollup_node.errors import Diverged, EngineFailed, NodeError, NotNext, StaleTerm
+from rollup_node.feeds import FeedHub
 from rollup_node.following import Following
 from rollup_node.messages import Commit, StageRequest
 from rollup_node.outputs import Outputs
@@ -58,9 +66,12 @@ class Config:
 
     name: str
     chain_id: int
+    engine: str
+    """``evm`` or ``options``."""
     rpc_port: int
     control_port: int
     engine_port: int
+    """Of an EVM rollup's engine; 0 where it has none."""
     token: str
     """Bearer token of the control listener: the sequencer's."""
     vote_token: str
@@ -208,14 +219,8 @@ async def run(config: Config) -> None:
 
 async def _one_life(config: Config, store: Store, journal: Journal, stop: "asyncio.Future[None]") -> None:
     """From the engine's start to its end; returns when the engine failed (so that the caller starts over) or on ``stop``."""
-    engine = EvmEngine(
-        config.anvil,
-        port=config.engine_port,
-        chain_id=config.chain_id,
-        gas_limit=config.block_gas_limit,
-        genesis=Path(config.genesis),
-        cache=Path(config.data_dir) / "states",
-    )
+    place = AnvilPlace(config.anvil, config.engine_port, config.chain_id, config.block_gas_limit)
+    engine = open_engine(config.engine, Path(config.genesis), Path(config.data_dir), place)
     async with contextlib.AsyncExitStack() as stack:
         stack.push_async_callback(engine.stop)
         outputs = Outputs(engine, Path(config.data_dir) / "outputs.log", config.proposal_interval)
@@ -233,8 +238,16 @@ async def _one_life(config: Config, store: Store, journal: Journal, stop: "async
         derivation = Derivation(config.rules)
         deriving = LiveDerivation(chain, config.chain_id, derivation, joint, follower, following.wake)
         rollup_rpc = RollupRpc(chain, derivation, outputs)
+        messages = feeds_of(config.engine)
+        hub = None if messages is None else FeedHub(chain, messages)
         public = PublicRpc(
-            chain, config.chain_id, sequencer, dev_methods=config.dev_methods, more=rollup_rpc.methods
+            chain,
+            config.chain_id,
+            sequencer,
+            dev_methods=config.dev_methods,
+            more={**rollup_rpc.methods, **discovery_of(config.engine)},
+            more_reads=reads_of(config.engine),
+            hub=hub,
         )
         guests = {config.vote_token: control.handle_vote}
         await stack.enter_async_context(
@@ -268,6 +281,7 @@ async def _one_life(config: Config, store: Store, journal: Journal, stop: "async
             asyncio.create_task(_keep_checkpoints(chain)),
             asyncio.create_task(_fail_with(engine)),
             asyncio.create_task(_raise(control)),
+            *([] if hub is None else [asyncio.create_task(hub.run())]),
         }
         try:
             done, _ = await asyncio.wait({*tasks, stop}, return_when=asyncio.FIRST_COMPLETED)
@@ -293,7 +307,7 @@ async def _keep_checkpoints(chain: Chain) -> None:
         await chain.checkpoint()
 
 
-async def _fail_with(engine: EvmEngine) -> None:
+async def _fail_with(engine: OwnedEngine) -> None:
     raise EngineFailed(f"the engine ended by itself with code {await engine.ended()}")
 
 

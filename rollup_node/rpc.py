@@ -6,6 +6,7 @@ fed by commits (``subscriptions``); signing and control methods are refused.
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
+from types import MappingProxyType
 from typing import Any
 
 from aiohttp import web
@@ -24,6 +25,7 @@ from bridge.wire.jsonrpc import Client
 from bridge.wire.keccak import from_hex, to_hex
 from bridge.wire.transaction import Transaction, decode_transaction
 from rollup_node.chain import Chain
+from rollup_node.feeds import FeedHub
 from rollup_node.gateway import Route, is_hash, log_range, log_windows, route
 from rollup_node.subscriptions import Connection, Filters
 
@@ -47,6 +49,8 @@ class PublicRpc:
         sequencer: takes transactions.
         dev_methods: whether control methods are allowed.
         more: further methods.
+        more_reads: the engine's own reads, see :func:`rollup_node.gateway.route`.
+        hub: of the engine's own feeds, if it has any.
     """
 
     def __init__(
@@ -57,6 +61,8 @@ class PublicRpc:
         *,
         dev_methods: bool,
         more: "Mapping[str, Callable[..., Awaitable[Any]]] | None" = None,
+        more_reads: Mapping[str, int] = MappingProxyType({}),
+        hub: FeedHub | None = None,
     ) -> None:
         self._chain, self._chain_id, self._sequencer, self._dev_methods = (
             chain,
@@ -64,6 +70,7 @@ class PublicRpc:
             sequencer,
             dev_methods,
         )
+        self._more_reads, self._hub = more_reads, hub
         self._recent: dict[str, Transaction] = {}
         self._filters = Filters(chain)
         self._heavy = asyncio.Semaphore(HEAVY_READS)
@@ -104,6 +111,7 @@ class PublicRpc:
             self._chain.heads,
             dev_methods=self._dev_methods,
             gas_cap=gate.gas_limit,
+            more_reads=self._more_reads,
         )
         if decided.kind == "nothing":
             return None
@@ -116,7 +124,7 @@ class PublicRpc:
 
     async def websocket(self, request: web.Request) -> web.StreamResponse:
         """One WebSocket connection: calls, batches and subscriptions."""
-        return await Connection(self._chain, self._filters, self.handle).run(request)
+        return await Connection(self._chain, self._filters, self.handle, self._hub).run(request)
 
     async def _forward(self, decided: Route, method: str) -> Any:
         if decided.check in ("state", "block") and not await self._is_committed_block(decided.params):

@@ -13,7 +13,6 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-import orjson
 import structlog
 from aiohttp import WSMsgType, web
 
@@ -28,6 +27,7 @@ from bridge.wire.errors import (
 from bridge.wire.jsonrpc import Handler, answer
 from rollup_node.chain import Chain
 from rollup_node.engines.base import Header
+from rollup_node.feeds import FEED_METHODS, ConnectionFeeds, FeedHub, notification
 from rollup_node.gateway import block_number, log_range
 
 FILTER_IDLE_SECONDS = 300.0
@@ -167,13 +167,14 @@ class Filters:
 
 
 class Connection:
-    """One WebSocket connection: calls, batches and subscriptions."""
+    """One WebSocket connection: calls, batches and subscriptions; ``hub`` where the engine has feeds of its own."""
 
-    def __init__(self, chain: Chain, filters: Filters, handler: Handler) -> None:
+    def __init__(self, chain: Chain, filters: Filters, handler: Handler, hub: FeedHub | None = None) -> None:
         self._chain, self._filters, self._handler = chain, filters, handler
         self._heads: asyncio.Queue[Header] = asyncio.Queue()
         self._outbox: asyncio.Queue[bytes] = asyncio.Queue(OUTBOX)
         self._subscriptions: dict[str, tuple[str, Any]] = {}
+        self._feeds = None if hub is None else ConnectionFeeds(hub, self._send, self._outbox.qsize)
         self._overrun = asyncio.Event()
 
     async def run(self, request: web.Request) -> web.StreamResponse:
@@ -194,7 +195,11 @@ class Connection:
                     reply = await answer(body, self._handle)
                     if reply:
                         self._send(reply)
+                    if self._feeds is not None:
+                        self._feeds.start()
         finally:
+            if self._feeds is not None:
+                self._feeds.close()
             self._chain.on_commit.remove(self._heads.put_nowait)
             forget_pending()
             for pump in pumps:
@@ -219,12 +224,14 @@ class Connection:
             return identity
         if method == "eth_unsubscribe":
             return self._subscriptions.pop(str(params[0]) if params else "", None) is not None
+        if self._feeds is not None and method in FEED_METHODS:
+            return await self._feeds.handle(method, params)
         return await self._handler(method, params)
 
     def _tell_pending(self, digest: str) -> None:
         for identity, (kind, _) in self._subscriptions.items():
             if kind == "newPendingTransactions":
-                self._send(_notification(identity, digest))
+                self._send(notification(identity, digest))
 
     async def _notify(self) -> None:
         while True:
@@ -239,7 +246,7 @@ class Connection:
                     self._overrun.set()
                 else:
                     for result in told:
-                        self._send(_notification(identity, result))
+                        self._send(notification(identity, result))
 
     async def _told(self, kind: str, criteria: Any, number: int) -> list[Any]:
         """What a subscription tells of a committed block."""
@@ -265,6 +272,8 @@ class Connection:
         with contextlib.suppress(ConnectionError):
             while True:
                 await socket.send_str((await self._outbox.get()).decode())
+                if self._feeds is not None:
+                    self._feeds.sent()
 
     def _send(self, message: bytes) -> None:
         try:
@@ -276,13 +285,3 @@ class Connection:
 def _window(criteria: dict[str, Any], first: int, last: int) -> dict[str, Any]:
     named = {key: value for key, value in criteria.items() if key != "blockHash"}
     return {**named, "fromBlock": hex(first), "toBlock": hex(last)}
-
-
-def _notification(identity: str, result: Any) -> bytes:
-    return orjson.dumps(
-        {
-            "jsonrpc": "2.0",
-            "method": "eth_subscription",
-            "params": {"subscription": identity, "result": result},
-        }
-    )

@@ -15,6 +15,7 @@ from bridge.contracts.addresses import (
     CROSS_ROLLUP_MAILBOX,
     LEG_ESCROW,
     OPTIONS_MARKET,
+    OPTIONS_SYSTEM,
     PREDEPLOYS,
     PREINSTALLS,
     PRICE_ORACLE,
@@ -179,11 +180,7 @@ def scope_of(rollup: RollupPlan) -> str:
 
 
 def _rollup(plan: Plan, rollup: RollupPlan) -> RollupDeployment:
-    ours = {"BundleGuard": BUNDLE_GUARD, "CrossRollupMailbox": CROSS_ROLLUP_MAILBOX}
-    if plan.market is not None:
-        ours |= {"CashToken": CASH_TOKEN, "PriceOracle": PRICE_ORACLE, "OptionsMarket": OPTIONS_MARKET}
-        ours |= {"LegEscrow": LEG_ESCROW}
-    on_l2 = {**PREDEPLOYS, **ours, **PREINSTALLS}
+    on_l2 = _on_options_rollups() if rollup.options is not None else _on_evm_rollups(plan)
     return RollupDeployment(
         chain_id=rollup.chain_id,
         batch_inbox=inbox_of(plan, rollup),
@@ -192,6 +189,25 @@ def _rollup(plan: Plan, rollup: RollupPlan) -> RollupDeployment:
         l1=_created(scope_of(rollup), PER_ROLLUP),
         l2={name: _checksummed(address) for name, address in on_l2.items()},
     )
+
+
+def _on_evm_rollups(plan: Plan) -> Mapping[str, str]:
+    ours = {"BundleGuard": BUNDLE_GUARD, "CrossRollupMailbox": CROSS_ROLLUP_MAILBOX}
+    if plan.market is not None:
+        ours |= {"CashToken": CASH_TOKEN, "PriceOracle": PRICE_ORACLE, "OptionsMarket": OPTIONS_MARKET}
+        ours |= {"LegEscrow": LEG_ESCROW}
+    return {**PREDEPLOYS, **ours, **PREINSTALLS}
+
+
+def _on_options_rollups() -> Mapping[str, str]:
+    """System addresses, which are no contracts and are called like them."""
+    theirs = ("L2CrossDomainMessenger", "L1Block", "L2ToL1MessagePasser")
+    ours = {
+        "BundleGuard": BUNDLE_GUARD,
+        "CrossRollupMailbox": CROSS_ROLLUP_MAILBOX,
+        "LegEscrow": LEG_ESCROW,
+    }
+    return {**{name: PREDEPLOYS[name] for name in theirs}, **ours, **OPTIONS_SYSTEM}
 
 
 def _created(scope: str, names: tuple[str, ...]) -> dict[str, str]:

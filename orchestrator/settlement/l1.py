@@ -78,9 +78,9 @@ async def build_l1_genesis(plan: Plan, cache: Path) -> dict[str, Any]:
     where = deployments(plan)
     with contracts_at_hand():
         contracts = await build(l1_recipe(plan, where), cache) | _multicall()
-    supply = hex(rollup_supply(plan))
-    for rollup in where.rollups.values():
-        portal = rollup.portal.lower()
+    for rollup in plan.rollups:
+        portal = where.rollups[rollup.name].portal.lower()
+        supply = hex(rollup_supply(plan, rollup))
         contracts[portal] = _metered_from_genesis(contracts[portal]) | {"balance": supply}
     people: Alloc = {
         person.address.lower(): {"balance": hex(ACCOUNT_BALANCE)} for person in funded_on_l1(plan)

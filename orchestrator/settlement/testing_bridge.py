@@ -2,7 +2,7 @@
 
 ::
 
-    L1 (bridge.l1.node) ─ read_blocks ─► Derivation ─ payload ─► EvmEngine ─► Outputs ─► proposed on L1 ─┐
+    L1 (bridge.l1.node) ─ read_blocks ─► Derivation ─ payload ─► Engine ───► Outputs ─► proposed on L1 ─┐
      ▲                                                              │                                    │
      └── finalize ◄── time passes ◄── prove ◄── proof by the engine ◄── withdrawals (MessagePassed) ◄────┘
 
@@ -47,8 +47,8 @@ from orchestrator.settlement.geth_genesis import genesis_bytes
 from orchestrator.settlement.testing_chains import Refused, l1_chain
 from orchestrator.settlement.testing_sides import CALL_GAS, Call, L1Side, Receipt, Side, theirs
 from orchestrator.topology.plan import Account, Plan, RollupPlan, SettlementPlan
-from rollup_node.engines.base import BlockInput, Header
-from rollup_node.engines.evm import EvmEngine
+from rollup_node.engines.base import BlockInput, Engine, Header
+from rollup_node.engines.choice import AnvilPlace, open_engine
 from rollup_node.outputs import Output, Outputs
 
 PERIOD_S = 100
@@ -89,7 +89,7 @@ class RollupSide(Side):
         where: RollupDeployment,
         proposer: Account,
         challenger: Account,
-        engine: EvmEngine,
+        engine: Engine,
         genesis: Header,
         l1: L1Side,
         outputs: Outputs,
@@ -331,14 +331,10 @@ async def bridge_by_hand(plan: Plan, directory: Path) -> AsyncIterator[Bridge]:
             path = here / "genesis.json"
             path.write_bytes(genesis_bytes(await build_genesis(plan, rollup, directory / "cache")))
             with PortReservations() as ports:
-                engine = EvmEngine(
-                    str(anvil_binary()),
-                    ports.reserve(),
-                    rollup.chain_id,
-                    rollup.block_gas_limit,
-                    path,
-                    here / "states",
+                anvil = AnvilPlace(
+                    str(anvil_binary()), ports.reserve(), rollup.chain_id, rollup.block_gas_limit
                 )
+                engine = open_engine(rollup.engine, path, here, anvil)
             stack.push_async_callback(engine.stop)
             rollups[rollup.name] = RollupSide(
                 plan=rollup,

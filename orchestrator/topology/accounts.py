@@ -4,7 +4,7 @@ They come from the development mnemonic that every Ethereum tool knows, so that 
 wallets) hold the same keys: seed 0 gives the accounts that anvil prints. They are public, and worthless anywhere else.
 Derivation is BIP-32 at ``m/44'/60'/<seed>'/<branch>/<index>``: branch 0 for users, 1 for the devnet's roles, 2 to 4 for the
 batcher, the proposer and the challenger of each rollup. There the index is a hash of the rollup's name, so that its keys stay when other
-rollups come and go.
+rollups come and go. Branch 5 is that of the oracle's signers, who sign for all options rollups and have no account anywhere.
 """
 
 import hashlib
@@ -34,6 +34,7 @@ _ROLES_BRANCH = 1
 _BATCHERS_BRANCH = 2
 _PROPOSERS_BRANCH = 3
 _CHALLENGERS_BRANCH = 4
+_ORACLES_BRANCH = 5
 
 
 def batcher_of(rollup: str) -> str:
@@ -74,6 +75,11 @@ def derive_roles(
         accounts.append(_derive(proposer_of(rollup), seed, _PROPOSERS_BRANCH, index))
         accounts.append(_derive(challenger_of(rollup), seed, _CHALLENGERS_BRANCH, index))
     return tuple(accounts)
+
+
+def derive_oracle_signers(seed: int, count: int) -> tuple[Account, ...]:
+    """``oracle-0`` … ``oracle-<count - 1>``."""
+    return tuple(_derive(f"oracle-{index}", seed, _ORACLES_BRANCH, index) for index in range(count))
 
 
 def index_of(rollup: str) -> int:

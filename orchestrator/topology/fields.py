@@ -1,7 +1,7 @@
 """The types of a topology's fields: each knows what it accepts, and says in our words what it does not.
 
-pydantic checks shapes and ranges; what it can't know (a duration needs a unit, ``sequencer`` is taken, ``options`` is
-planned) is checked by the validators here, which raise :func:`complaint` with a message and a hint of their own.
+pydantic checks shapes and ranges; what it can't know (a duration needs a unit, ``sequencer`` is taken) is checked by the
+validators here, which raise :func:`complaint` with a message and a hint of their own.
 """
 
 import difflib
@@ -163,18 +163,6 @@ def _no_size(value: object) -> PydanticCustomError:
     return complaint(f"{said} is no amount of memory", hint)
 
 
-def available(*now: str) -> AfterValidator:
-    """Refuses choices that the format knows and this version can't run yet: they must never be silently ignored."""
-    hint = f"use {' or '.join(now)}" if now else "remove it"
-
-    def check(choice: str) -> str:
-        if choice not in now:
-            raise complaint(f"{choice} is not available in this version", hint)
-        return choice
-
-    return AfterValidator(check)
-
-
 def _at_most_decimals(places: int, reason: str) -> AfterValidator:
     step = Decimal(1).scaleb(-places)
 
@@ -190,6 +178,15 @@ Price = Annotated[
     float, Field(ge=0.01, le=1e9), _at_most_decimals(6, "prices count in millionths of a dollar")
 ]
 """USD, in steps that the contracts can hold; the upper bound keeps a million times it exact in a float."""
+
+Cash = Annotated[float, Field(ge=0, le=1e9), _at_most_decimals(6, "cash counts in millionths of a dollar")]
+"""USD, in steps that ledgers can hold; the upper bound as for prices."""
+
+PartsPerMillion = _at_most_decimals(6, "shares of this kind count in parts per million")
+"""Refuses finer steps."""
+
+Share = Annotated[float, Field(ge=0, le=1), PartsPerMillion]
+"""Of a whole, in parts per million."""
 
 Quantity = Annotated[float, _at_most_decimals(4, "quantities count in ten-thousandths of a unit")]
 """Units of the underlying, in steps that the contracts can hold."""

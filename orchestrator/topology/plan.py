@@ -47,13 +47,108 @@ class SettlementPlan:
 
 
 @dataclass(frozen=True, slots=True)
+class FeesPlan:
+    """What an options rollup charges beside its taker's and maker's fees: shares first, then flat fees in USD."""
+
+    amm: float
+    """Of the premium, of who trades with the market maker inside."""
+    combo: float
+    """Of each leg's premium, of who fills a quote."""
+    liquidation: float
+    """Of what a liquidation trades."""
+    liquidation_insurance: float
+    """Of that fee, for the insurance fund at once."""
+    insurance: float
+    """Of each block's fees, for the insurance fund."""
+    per_order: float
+    per_cancel: float
+    per_amm_trade: float
+    per_combo: float
+    per_transfer: float
+    per_withdrawal: float
+    per_account: float
+    per_listing: float
+
+
+@dataclass(frozen=True, slots=True)
+class BreakersPlan:
+    """When an options rollup allows less; zero is off."""
+
+    deviation: float
+    """Of the price, as a share."""
+    fast_average_s: int
+    slow_average_s: int
+    heartbeat_s: int
+    """Of the feed."""
+    confidence: float
+    """Of the feed, as a share of certainty."""
+    insolvency: bool
+    """Whether deficits beyond insurance cap withdrawals."""
+    freeze: float
+    """Deficit beyond insurance that freezes all, as a share of what L1 holds."""
+    volume: float
+    """Premiums in a window, USD."""
+    volume_window_s: int
+    open_interest: float
+    """Units of the underlying."""
+    cool_off_s: int
+    """Before a level falls by one."""
+    margin: float
+    """What initial margin is multiplied by."""
+    withdrawal_cap: float
+    """In a window, as a share of what L1 holds."""
+    withdrawal_window_s: int
+
+
+@dataclass(frozen=True, slots=True)
+class OptionsPlan:
+    """What an options rollup is like, beside its market."""
+
+    oracle_signers: tuple[Account, ...]
+    """Who signs what its feed says. They send nothing, and hold nothing."""
+    signatures_needed: int
+    """Of an update of the feed."""
+    max_oracle_age_s: int
+    """With older marks nothing that adds risk is accepted, seconds."""
+    step_roots: bool
+    """Whether blocks commit to the state after each of their transactions."""
+    gas_free: bool
+    tick: float
+    """Prices are multiples of it, USD."""
+    lot: float
+    """Quantities are multiples of it, units of the underlying."""
+    taker_fee: float
+    """Share of the premium."""
+    maker_fee: float
+    """Share of the premium."""
+    cash: float
+    """What each user starts with, USD."""
+    backstop_cash: float
+    """What the backstop vault starts with, USD."""
+    settlement_average_s: int
+    """The settlement price is the average spot of so long before expiry, seconds."""
+    amm_cash: float
+    """What the market maker inside it starts with, USD."""
+    amm_exposure: float
+    """What that gains or loses at most when volatility moves by a hundredth of itself, USD; 0: there is none."""
+    amm_skew: float
+    """By how much of itself it moves volatility at that exposure."""
+    amm_spread: float
+    """By how much of itself it moves volatility against whoever trades."""
+    fees: FeesPlan
+    """What else it charges."""
+    breakers: BreakersPlan
+    """When it allows less."""
+
+
+@dataclass(frozen=True, slots=True)
 class RollupPlan:
     """One rollup: a node and its execution engine."""
 
     name: str
     chain_id: int
     engine: str
-    """``evm`` (``options`` is reserved for the application-specific engine)."""
+    """``evm`` or ``options``."""
     block_gas_limit: int
     """Gas."""
     block_time_s: float
@@ -63,6 +158,8 @@ class RollupPlan:
     data_availability: str
     """How batches are posted on L1: ``calldata`` or ``blob``."""
     settlement: SettlementPlan
+    options: OptionsPlan | None = None
+    """Of rollups with that engine."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +180,7 @@ class MessagingPlan:
 
 @dataclass(frozen=True, slots=True)
 class MarketPlan:
-    """The options market that every EVM rollup carries."""
+    """The options market that every rollup carries."""
 
     underlying: str
     """Symbol, such as ``ETH``."""

@@ -5,22 +5,25 @@ nothing about the others.
 """
 
 import math
-from decimal import Decimal
 
-from orchestrator.topology.accounts import derive_roles, derive_users
+from orchestrator.topology.accounts import derive_oracle_signers, derive_roles, derive_users
 from orchestrator.topology.errors import InvalidTopology, Problem, render_path
 from orchestrator.topology.limits import node_limits
 from orchestrator.topology.plan import (
     L1_BRIDGE,
+    BreakersPlan,
+    FeesPlan,
     L1Plan,
     MarketPlan,
     MessagingPlan,
+    OptionsPlan,
     Plan,
     RollupPlan,
     SettlementPlan,
 )
 from orchestrator.topology.rules import broken_rules, chain_ids
-from orchestrator.topology.spec import MarketSpec, RollupSpec, TopologySpec
+from orchestrator.topology.spec import BreakersSpec, MarketSpec, OptionsSpec, RollupSpec, TopologySpec
+from orchestrator.topology.strikes import strikes_of
 from orchestrator.topology.timing import (
     block_time,
     idle_gap,
@@ -28,12 +31,6 @@ from orchestrator.topology.timing import (
     publish_every,
     sequencing_window,
 )
-
-STRIKES_EACH_SIDE = 4
-"""Default strikes below and above the one nearest to spot: enough for a condor with a wing to spare on both sides."""
-
-_WIDEST_STEP = Decimal("0.05")
-"""Of spot: four steps stay within a fifth of it."""
 
 
 def make_plan(spec: TopologySpec) -> Plan:
@@ -77,6 +74,9 @@ def _plan_rollups(spec: TopologySpec) -> tuple[RollupPlan, ...]:
             dev_methods=rollup.dev_methods,
             data_availability=rollup.data_availability,
             settlement=_plan_settlement(spec, rollup),
+            options=_plan_options(spec.seed, rollup.options or OptionsSpec())
+            if rollup.engine == "options"
+            else None,
         )
         for name, rollup in spec.rollups.items()
     )
@@ -87,6 +87,49 @@ def _plan_settlement(spec: TopologySpec, rollup: RollupSpec) -> SettlementPlan:
     return SettlementPlan(
         challenge_period_s=math.ceil(rollup.settlement.challenge_period),
         proposal_interval=max(1, round(interval / idle_gap(spec, rollup))),
+    )
+
+
+def _plan_options(seed: int, options: OptionsSpec) -> OptionsPlan:
+    oracle, amm = options.oracle, options.amm
+    return OptionsPlan(
+        oracle_signers=derive_oracle_signers(seed, oracle.signers),
+        signatures_needed=oracle.signers // 2 + 1 if oracle.needed is None else oracle.needed,
+        max_oracle_age_s=math.ceil(oracle.max_age),
+        step_roots=options.roots == "step",
+        gas_free=options.gas_free,
+        tick=options.tick,
+        lot=options.lot,
+        taker_fee=options.taker_fee,
+        maker_fee=options.maker_fee,
+        cash=options.cash,
+        backstop_cash=options.backstop,
+        settlement_average_s=math.ceil(options.settlement_average),
+        amm_cash=amm.cash,
+        amm_exposure=amm.exposure,
+        amm_skew=amm.skew,
+        amm_spread=amm.spread,
+        fees=FeesPlan(**options.fees.model_dump()),
+        breakers=_plan_breakers(options.breakers),
+    )
+
+
+def _plan_breakers(said: BreakersSpec) -> BreakersPlan:
+    return BreakersPlan(
+        deviation=said.deviation,
+        fast_average_s=math.ceil(said.fast_average),
+        slow_average_s=math.ceil(said.slow_average),
+        heartbeat_s=math.ceil(said.heartbeat or 0),
+        confidence=said.confidence,
+        insolvency=said.insolvency,
+        freeze=said.freeze,
+        volume=said.volume,
+        volume_window_s=math.ceil(said.volume_window),
+        open_interest=said.open_interest,
+        cool_off_s=math.ceil(said.cool_off),
+        margin=said.margin,
+        withdrawal_cap=said.withdrawal_cap,
+        withdrawal_window_s=math.ceil(said.withdrawal_window),
     )
 
 
@@ -110,16 +153,6 @@ def _plan_market(market: MarketSpec) -> MarketPlan:
         spread=market.spread,
         depth=market.depth,
         expiries_s=market.expiries,
-        strikes=default_strikes(market.spot) if market.strikes is None else market.strikes,
+        strikes=strikes_of(market),
         price_cap=round(market.spot * market.price_cap, 6),
     )
-
-
-def default_strikes(spot: float) -> tuple[float, ...]:
-    """Nine strikes around spot (USD), a round step apart: 1, 2, 2.5 or 5 times a power of ten, at most 5 % of spot."""
-    exact = Decimal(repr(spot))
-    widest = exact * _WIDEST_STEP
-    power = Decimal(1).scaleb(widest.adjusted())
-    step = max(power * factor for factor in (1, 2, Decimal("2.5"), 5) if power * factor <= widest)
-    middle = (exact / step).to_integral_value() * step
-    return tuple(float(middle + step * offset) for offset in range(-STRIKES_EACH_SIDE, STRIKES_EACH_SIDE + 1))

@@ -12,7 +12,8 @@ from orchestrator.topology.errors import Finding, KeyPath, shown
 from orchestrator.topology.limits import roles_of_nodes
 from orchestrator.topology.names import chain_id_of, sequencer_of
 from orchestrator.topology.plan import L1_BRIDGE, SHARED_SEQUENCER
-from orchestrator.topology.spec import TopologySpec
+from orchestrator.topology.spec import MAX_SERIES, OPTIONS, TopologySpec
+from orchestrator.topology.strikes import strikes_of
 from orchestrator.topology.timing import block_time, sequencing_window, shortest_window
 
 _SEQUENCERS_END = sequencer_of("")
@@ -29,6 +30,9 @@ def broken_rules(spec: TopologySpec) -> tuple[Finding, ...]:
         _closing_windows,
         _mixed_data_availability,
         _worthless_strikes,
+        _options_of_others,
+        _options_alone,
+        _few_signers,
         _limits_of_nobody,
     )
     return tuple(finding for rule in rules for finding in rule(spec))
@@ -174,6 +178,76 @@ def _worthless_strikes(spec: TopologySpec) -> Iterator[Finding]:
                 message,
                 "lower the strike or raise price_cap",
                 needs=(("market", "price_cap"),),
+            )
+
+
+def _options_of_others(spec: TopologySpec) -> Iterator[Finding]:
+    """What an EVM rollup has no use for, and what an options rollup doesn't have."""
+    for name, rollup in spec.rollups.items():
+        engine: KeyPath = ("rollups", name, "engine")
+        if rollup.engine != OPTIONS and rollup.options is not None:
+            yield Finding(
+                ("rollups", name, "options"),
+                f"the engine of {name} is {rollup.engine}, which has no such options",
+                "remove it, or say engine: options",
+                at_key=True,
+                needs=(engine,),
+            )
+        if rollup.engine == OPTIONS and rollup.dev_methods:
+            yield Finding(
+                ("rollups", name, "dev_methods"),
+                "the options engine has no control methods",
+                "remove it",
+                needs=(engine,),
+            )
+
+
+def _options_alone(spec: TopologySpec) -> Iterator[Finding]:
+    """An options rollup trades the topology's market, and holds only so much of one."""
+    users = [name for name, rollup in spec.rollups.items() if rollup.engine == OPTIONS]
+    if not users:
+        return
+    market, first = spec.market, users[0]
+    engine: KeyPath = ("rollups", first, "engine")
+    if market is None:
+        message = f"{' and '.join(users)} trade{'s' if len(users) == 1 else ''} the topology's market, and there is none"
+        hint = "add market: {underlying: ETH, spot: 2000, volatility: 0.6}"
+        required: tuple[KeyPath, ...] = (
+            ("market", "underlying"),
+            ("market", "spot"),
+            ("market", "volatility"),
+        )
+        yield Finding(engine, message, hint, needs=required)
+        return
+    series = 2 * len(strikes_of(market)) * len(market.expiries)
+    if series > MAX_SERIES:
+        yield Finding(
+            ("market",),
+            f"lists {series} series, calls and puts of each strike and expiry, and {first}, an options rollup, holds {MAX_SERIES}",
+            "name fewer strikes or expiries",
+            at_key=True,
+            needs=(engine, ("market", "strikes"), ("market", "expiries")),
+        )
+    if market.rate < 0:
+        yield Finding(
+            ("market", "rate"),
+            f"{market.rate:.15g} is below zero, and {first}, an options rollup, takes no discount above one",
+            "use 0 or more",
+            needs=(engine,),
+        )
+
+
+def _few_signers(spec: TopologySpec) -> Iterator[Finding]:
+    """An update that needs more signatures than there are keys never comes."""
+    for name, rollup in spec.rollups.items():
+        oracle = rollup.options.oracle if rollup.options is not None else None
+        if oracle is not None and oracle.needed is not None and oracle.needed > oracle.signers:
+            place: KeyPath = ("rollups", name, "options", "oracle")
+            yield Finding(
+                (*place, "needed"),
+                f"{oracle.needed} signatures are needed, and there are {oracle.signers} signers",
+                f"at most {oracle.signers}, or more signers",
+                needs=((*place, "signers"),),
             )
 
 

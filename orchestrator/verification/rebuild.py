@@ -19,7 +19,7 @@ from orchestrator.verification.ineffective import Inboxed, inboxed, telling
 from orchestrator.verification.proposals import proposed_outputs
 from orchestrator.verification.sources import Served, Sources
 from rollup_node.derivation.verifier import Finding, Verified, Verifier, compare_outputs, compare_served
-from rollup_node.engines.evm import EvmEngine
+from rollup_node.engines.choice import AnvilPlace, OwnedEngine, open_engine
 from rollup_node.errors import EngineFailed
 
 Progress = Callable[[int, int], None]
@@ -101,7 +101,7 @@ async def _one_set(sources: Sources, one: SequencingSet, head: int, progress: Pr
         # ports are given back last, and files go when no engine writes any more
         ports = stack.enter_context(PortReservations())
         scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="rollnet-verify-")))
-        engines: dict[int, EvmEngine] = {}
+        engines: dict[int, OwnedEngine] = {}
         for rollup in one.rollups:
             engines[rollup.chain_id] = _engine(sources, rollup, ports.reserve(), scratch)
             stack.push_async_callback(engines[rollup.chain_id].stop)
@@ -129,15 +129,9 @@ async def _one_set(sources: Sources, one: SequencingSet, head: int, progress: Pr
     return _SetResult(one, verifier.result, sum(map(len, proposed.values())), findings, uncompared)
 
 
-def _engine(sources: Sources, rollup: RollupPlan, port: int, scratch: Path) -> EvmEngine:
-    return EvmEngine(
-        str(anvil_binary()),
-        port=port,
-        chain_id=rollup.chain_id,
-        gas_limit=rollup.block_gas_limit,
-        genesis=sources.genesis_of(rollup),
-        cache=scratch / rollup.name,
-    )
+def _engine(sources: Sources, rollup: RollupPlan, port: int, scratch: Path) -> OwnedEngine:
+    anvil = AnvilPlace(str(anvil_binary()), port, rollup.chain_id, rollup.block_gas_limit)
+    return open_engine(rollup.engine, sources.genesis_of(rollup), scratch / rollup.name, anvil)
 
 
 def _compared(

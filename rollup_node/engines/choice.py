@@ -1,11 +1,13 @@
 """Which engine a rollup has: what its topology says, made ready for whoever runs it (a node, the verifier, a test)."""
 
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from rollup_node.engines.base import Engine
 from rollup_node.engines.evm import EvmEngine
+from rollup_node.feeds import Messages
 
 
 class OwnedEngine(Engine, Protocol):
@@ -48,3 +50,33 @@ def open_engine(kind: str, genesis: Path, folder: Path, anvil: AnvilPlace) -> Ow
         genesis=genesis,
         cache=folder / "states",
     )
+
+
+def reads_of(kind: str) -> Mapping[str, int]:
+    """Reads that a kind of engine answers beside Ethereum's, each with the position of the block among its parameters."""
+    if kind == "options":
+        from rollup_node.engines.options.reads.methods import BLOCK_PLACES  # noqa: PLC0415 - as above
+
+        return BLOCK_PLACES
+    return {}
+
+
+def feeds_of(kind: str) -> Messages | None:
+    """What a kind of engine's feeds send of a view, given the one before; None if it has no feeds."""
+    if kind == "options":
+        from rollup_node.engines.options.reads.feeds import messages  # noqa: PLC0415 - as above
+
+        return messages
+    return None
+
+
+def discovery_of(kind: str) -> Mapping[str, Callable[..., Awaitable[Any]]]:
+    """``rpc.discover``, where a kind of engine has an OpenRPC document."""
+    if kind == "options":
+        from rollup_node.engines.options.reads.openrpc import document  # noqa: PLC0415 - as above
+
+        async def discover() -> Any:
+            return document()
+
+        return {"rpc.discover": discover}
+    return {}

@@ -8,7 +8,7 @@ from bridge.contracts.artifacts import artifact
 from bridge.relayer.strategies.chains import Happening
 from bridge.wire.keccak import to_hex
 
-_CONTRACTS: Final = ("OptionsMarket", "LegEscrow", "PriceOracle", "CashToken")
+_CONTRACTS: Final = ("OptionsMarket", "LegEscrow", "PriceOracle", "CashToken", "IOptionsErrors")
 """Whose errors an escrow passes on."""
 _SHOWN = 68
 """Bytes of an error that nobody knows: a selector and two words."""
