@@ -2,14 +2,15 @@
 
 For every rollup, in wei: what everybody holds in the end is what genesis gave plus what deposits minted. Fees go to vaults and withdrawn ether
 stays in the message passer, so nothing else changes the sum. Its portal on L1 holds exactly that, less what finalized withdrawals paid out, plus
-what was deposited and is not on the rollup yet. For its options market: tokens are its books, books are the trades, positions net to zero.
+what was deposited and is not on the rollup yet. For its options market: tokens are its books, books are the trades, positions net to zero. On an
+options rollup wei are dollars, the ledger of its accounts and purses is what they are summed over, and positions net to zero likewise.
 """
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from orchestrator.checks.facts import RunFacts
-from orchestrator.checks.observed import L1Seen, MarketSeen, RollupSeen
+from orchestrator.checks.observed import L1Seen, LedgerSeen, MarketSeen, RollupSeen
 from orchestrator.checks.verdict import CheckResult, CounterExample, judged
 
 NAME, OF_WHAT = "conservation", "balances"
@@ -39,6 +40,9 @@ def check(facts: RunFacts) -> CheckResult:
         if rollup.market is not None:
             seen += len(rollup.market.holders)
             found += _market(name, rollup.market)
+        if rollup.ledger is not None:
+            seen += len(rollup.ledger.accounts)
+            found += _ledger(name, rollup.ledger)
         if observed.l1 is not None and name in observed.l1.portals:
             found += _portal(name, rollup, observed.l1)
             waiting = _in_flight(name, rollup, observed.l1)
@@ -82,7 +86,9 @@ def _pays_whom_nobody_names(rollup: RollupSeen) -> bool:
 
 
 def _accounts(name: str, rollup: RollupSeen) -> Iterator[CounterExample]:
-    """Everybody who signs: what they had, sent, paid and received."""
+    """Everybody who signs: what they had, sent, paid and received. Not on options rollups, where an order pays when another one meets it."""
+    if rollup.ledger is not None:
+        return
     sent = [one for block in rollup.blocks for one in block.transactions]
     if any(event.name in _INDIRECT for one in sent for event in one.events):
         return
@@ -163,6 +169,19 @@ def _market(name: str, market: MarketSeen) -> Iterator[CounterExample]:
         if net := sum(held.values()):
             yield CounterExample(
                 (f"{name}: positions in series {series} net to {net}, not to zero", *_rows(held))
+            )
+
+
+def _ledger(name: str, ledger: LedgerSeen) -> Iterator[CounterExample]:
+    """Whoever is long in a series of an options rollup has somebody who is short."""
+    held: dict[str, dict[str, int]] = {}
+    for number, account in ledger.accounts.items():
+        for series, quantity in account.positions.items():
+            held.setdefault(series, {})[f"account {number}"] = quantity
+    for series, quantities in held.items():
+        if (net := sum(quantities.values())) and series not in ledger.settling:
+            yield CounterExample(
+                (f"{name}: positions in series {series} net to {net}, not to zero", *_rows(quantities))
             )
 
 

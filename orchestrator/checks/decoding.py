@@ -10,6 +10,7 @@ from bridge.contracts.addresses import (
     L1_BLOCK,
     L2_TO_L1_MESSAGE_PASSER,
     OPTIONS_MARKET,
+    OPTIONS_SYSTEM,
     SYSTEM_SENDER_PREFIX,
 )
 from bridge.contracts.artifacts import artifact
@@ -38,6 +39,12 @@ _WANTED: Mapping[str, tuple[str, tuple[str, ...]]] = {
         ("Trade", "Settled", "Deposited", "Withdrawn", "Reserved", "Released"),
     ),
     L2_TO_L1_MESSAGE_PASSER: ("L2ToL1MessagePasser", ("MessagePassed",)),
+    OPTIONS_SYSTEM["IOptionsExchange"]: ("IOptionsExchange", ("Trade",)),
+    OPTIONS_SYSTEM["IOptionsRisk"]: ("IOptionsRisk", ("PositionSettled",)),
+    OPTIONS_SYSTEM["IOptionsLiquidation"]: (
+        "IOptionsLiquidation",
+        ("Liquidated", "AuctionBid", "BackstopTook", "Deleveraged"),
+    ),
     CROSS_ROLLUP_MAILBOX: (
         "CrossRollupMailbox",
         ("MessageSent", "MessageExecuted", "MessageFailed", "MessageRefunded"),
@@ -57,6 +64,7 @@ def block_seen(block: Mapping[str, Any], receipts: Sequence[Mapping[str, Any]]) 
     origin: int | None = None
     bundle: str | None = None
     transactions: list[TransactionSeen] = []
+    derived: list[EventSeen] = []
     for sent, receipt in zip(block["transactions"], receipts, strict=True):
         if sent["hash"] != receipt["transactionHash"]:
             raise ValueError(f"block {block['number']}: receipts are of other transactions")
@@ -66,6 +74,7 @@ def block_seen(block: Mapping[str, Any], receipts: Sequence[Mapping[str, Any]]) 
                 origin = int(sent["input"][_ORIGIN], 16)
             elif to == BUNDLE_GUARD:
                 bundle = "0x" + sent["input"][10:74] if sent["input"].startswith(OPEN) else None
+            derived += events_seen(receipt["logs"])
             continue
         transactions.append(_transaction(sent, receipt, bundle))
     return BlockSeen(
@@ -75,6 +84,7 @@ def block_seen(block: Mapping[str, Any], receipts: Sequence[Mapping[str, Any]]) 
         timestamp=int(block["timestamp"], 16),
         origin=origin,
         transactions=tuple(transactions),
+        derived=tuple(derived),
     )
 
 

@@ -30,6 +30,7 @@ from orchestrator.devnet import Devnet
 from orchestrator.load.history import FILE_NAME as HISTORY
 from orchestrator.load.history import Kind, Operation, read_history
 from orchestrator.nodes import genesis_path
+from orchestrator.settlement.funding import WEI_PER_CASH
 from orchestrator.topology.sequencing import SequencingSet, sequencing_sets
 
 Seen = TypeVar("Seen")
@@ -104,7 +105,12 @@ class _Looking:
         """Who had ether in a rollup's genesis."""
         path = self._net.directory.path / genesis_path(rollup)
         try:
-            accounts = orjson.loads(path.read_bytes())["alloc"]
+            genesis = orjson.loads(path.read_bytes())
+            if "cash" in genesis:  # an options rollup's
+                return {
+                    address.lower(): int(cash) * WEI_PER_CASH for address, cash in genesis["cash"].items()
+                }
+            accounts = genesis["alloc"]
             return {
                 address.lower(): amount
                 for address, account in accounts.items()

@@ -69,7 +69,9 @@ class BlockSeen:
     origin: int | None
     """The L1 block that it belongs to; None of genesis."""
     transactions: tuple[TransactionSeen, ...]
-    """In order, those of the system (L1 attributes, guard) left out."""
+    """In order, those of the system (L1 attributes, guard, what an options rollup derives) left out."""
+    derived: tuple["EventSeen", ...] = ()
+    """What checkers ask for of the events of those."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +124,28 @@ class MarketSeen:
 
 
 @dataclass(frozen=True, slots=True)
+class AccountSeen:
+    """An account of an options rollup."""
+
+    owner: str
+    """Address."""
+    cash: int
+    """1e-6 USD."""
+    positions: Mapping[str, int]
+    """By series, 1e-4 units."""
+
+
+@dataclass(frozen=True, slots=True)
+class LedgerSeen:
+    """The market and the accounts of an options rollup; accounts and series by their numbers."""
+
+    accounts: Mapping[str, AccountSeen]
+    series: Mapping[str, Series]
+    settling: tuple[str, ...]
+    """Series whose positions are being paid out, so that they need not sum to zero."""
+
+
+@dataclass(frozen=True, slots=True)
 class RollupSeen:
     """One rollup."""
 
@@ -133,6 +157,9 @@ class RollupSeen:
     ether: Mapping[str, Amounts]
     """Wei of every account that can have any, by address."""
     market: MarketSeen | None = None
+    """Of an EVM rollup that has one."""
+    ledger: LedgerSeen | None = None
+    """Of an options rollup. There ``ether`` is its dollars in wei, and what belongs to nobody has a name for an address."""
 
 
 @dataclass(frozen=True, slots=True)

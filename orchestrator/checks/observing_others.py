@@ -83,14 +83,14 @@ async def observe_l1(chain: ChainHandle, plan: Plan, number: int) -> L1Seen:
         deadline=READ_S,
     )
     balances = good(await client.batch([("eth_getBalance", [portal, at]) for portal in portals]))
-    before = rollup_supply(plan)
+    before = {rollup.name: rollup_supply(plan, rollup) for rollup in plan.rollups}
     return L1Seen(
         number=number,
         hash=block["hash"],
         deposits=tuple(_deposit(log, portals) for log in logs if log["topics"][0] == DEPOSITED_TOPIC),
         finalized=tuple(_finalized(log, portals) for log in logs if log["topics"][0] == _FINALIZED_TOPIC),
         portals={
-            name: Amounts(before, int(balance, 16))
+            name: Amounts(before[name], int(balance, 16))
             for name, balance in zip(portals.values(), balances, strict=True)
         },
         proven=tuple(_proven(log, portals) for log in logs if log["topics"][0] == _PROVEN_TOPIC),

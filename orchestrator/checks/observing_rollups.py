@@ -21,14 +21,14 @@ from orchestrator.checks.observed import (
     RollupSeen,
     Series,
 )
-from orchestrator.market.genesis import MAKER_CASH, USER_CASH, USER_WALLET_CASH
+from orchestrator.checks.observing_options import READ_S, observe_ledger
+from orchestrator.market.genesis import USER_CASH, USER_WALLET_CASH
 from orchestrator.settlement.deployments import role_of
+from orchestrator.settlement.funding import MAKER_CASH
 from orchestrator.topology.plan import Plan
 
 PAGE = 30
 """Blocks in one request; each takes two calls."""
-READ_S = 60.0
-"""Longest wait for one page, seconds."""
 OPERATOR_FEE_VAULT = "0x420000000000000000000000000000000000001b"
 """A predeploy of later OP Stack forks that engines may credit."""
 HEADS = ("latest", "safe", "finalized")
@@ -114,6 +114,9 @@ async def observe_rollup(
         RpcError, PeerUnreachable: it can't be read.
     """
     number = heads["latest"][0]
+    if any(rollup.name == chain.name and rollup.options is not None for rollup in plan.rollups):
+        cash, ledger = await observe_ledger(chain, number, blocks, alloc)
+        return RollupSeen(chain.chain_id, tuple(blocks), heads, cash, ledger=ledger)
     ether = await _ether(chain, number, {*alloc, *named}, alloc)
     market = None if plan.market is None else await _market(chain, plan, number, blocks)
     return RollupSeen(chain.chain_id, tuple(blocks), heads, ether, market)

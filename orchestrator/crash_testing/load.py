@@ -22,6 +22,8 @@ from orchestrator.topology.plan import Account
 SINK = "0x" + "5e" * 20
 FAILS = "0x" + "00" * 19 + "08"
 """The pairing precompile, which fails on input of seven bytes, on every rollup."""
+AMOUNT = 10**12
+"""Wei: the least that moves on every kind of rollup."""
 GAS, MAX_FEE, TIP = 100_000, 100 * 10**9, 10**9
 LIFETIME_S = 6
 """Of a bundle: whatever was acknowledged unheard has ended after that."""
@@ -132,7 +134,7 @@ class Load:
             to=from_hex(target),
             data=self.serial.to_bytes(7, "big") if target == FAILS else b"",
             # what was aborted leaves its nonces to the next: the same bytes would be a leg of both
-            value=0 if target == FAILS else self.serial,
+            value=0 if target == FAILS else self.serial * AMOUNT,
         )
         raw = sign_transaction(unsigned, account.private_key)
         return raw, Leg(chain.name, to_hex(keccak256(raw)), account.address.lower(), nonce)

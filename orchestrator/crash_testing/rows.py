@@ -47,6 +47,10 @@ ROLLUP_UNDER_LOAD = (
     ("rollup.output.proposed", 1),
 )
 """Points that a rollup node passes again and again while users send."""
+OPTIONS_UNDER_LOAD = (("options.archive.torn", 1), ("options.archive.appended", 2))
+"""Points that the node of an options rollup passes at each block."""
+OPTIONS_CHECKPOINTS = ("options.archive.synced", "options.checkpoint.torn")
+OPTIONS_AT_BOOT = ("options.archive.opened", "options.archive.cut")
 PROPOSER = ("account.assigned", "account.sent")
 """Points of the account with which a rollup node proposes; the relayer passes them all."""
 ROLLUP_CHECKPOINTS = ("rollup.control.done", "rollup.checkpoint.written", "rollup.checkpoint.renamed")

@@ -11,6 +11,7 @@ import contextlib
 from collections.abc import AsyncIterator, Iterable, Sequence
 from dataclasses import dataclass, field
 
+from orchestrator.strategies.reading import Seat
 from orchestrator.topology.plan import Account
 
 LEAST_USERS = 3
@@ -26,6 +27,8 @@ class Lane:
     """Rollups, or ``l1``."""
     nonces: dict[str, int] = field(default_factory=dict)
     """The next nonce on each chain; one that is not known is missing."""
+    seats: dict[str, Seat] = field(default_factory=dict)
+    """Its accounts on options rollups."""
 
     @property
     def unsure(self) -> tuple[str, ...]:

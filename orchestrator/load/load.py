@@ -13,16 +13,15 @@ import contextlib
 import random
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Coroutine
 from types import TracebackType
 from typing import Any, Self
 
-from bridge.contracts.addresses import OPTIONS_MARKET
 from bridge.wire.errors import PeerUnreachable, RpcError
-from bridge.wire.keccak import from_hex, to_hex
-from orchestrator.chains import ChainHandle
+from orchestrator.chains import ChainHandle, ChainReads
 from orchestrator.devnet import Devnet
 from orchestrator.errors import RollnetError
+from orchestrator.load.boards import Boards
 from orchestrator.load.following import Following, Nonces
 from orchestrator.load.history import History, Kind
 from orchestrator.load.lanes import Lane, Lanes, split_users
@@ -37,17 +36,15 @@ from orchestrator.load.making import (
 )
 from orchestrator.load.onlooker import Onlooker
 from orchestrator.load.schedule import BUNDLES, Mix, Work, arrivals
-from orchestrator.market.board import Board, board_call, decode_board
 from orchestrator.settlement.deployments import deployments
 from orchestrator.strategies.errors import ResolutionError
+from orchestrator.strategies.reading import read_seat
 from orchestrator.topology.names import L1
 from orchestrator.topology.sequencing import SequencingSet, sequencing_sets
 from orchestrator.waiting import eventually
 
 LIFETIME_S = 20
 """How long an operation is sent again while nobody answers, and a bundle may wait for a slot, seconds."""
-BOARDS_S = 5.0
-"""Between two looks at the maker's quotes, seconds."""
 READY_S = 30.0
 """Longest wait for the first quotes and nonces, seconds."""
 RETRY_S = 0.1
@@ -94,7 +91,8 @@ class Load:
         self._following = Following(net, history, lifetime_s)
         self._sets = sequencing_sets(net.plan)
         self._plans = {one.node: within(net.plan, one.rollups) for one in self._sets}
-        self._boards: Mapping[str, Board] = {}
+        self._reads = ChainReads(net.rollups)
+        self._boards = Boards(net.plan, net.rollups)
         self._contracts = deployments(net.plan).rollups
         self._background: list[asyncio.Task[None]] = []
         self._streams: list[asyncio.Task[None]] = []
@@ -125,16 +123,16 @@ class Load:
 
     async def __aenter__(self) -> Self:
         if self._mix.strategy and self._net.plan.market is not None:
-            await eventually(self._refresh_boards, READY_S, "the maker's quotes")
+            await eventually(self._boards.refresh, READY_S, "what the markets offer")
         group = await self._stack.enter_async_context(asyncio.TaskGroup())
         began = time.monotonic_ns()
         if self._look:
             onlooker = Onlooker(self._net, self._history)
             self._background.append(group.create_task(onlooker.run()))
-        if self._boards:
-            self._background.append(group.create_task(self._keep_boards()))
+        if self._boards.known:
+            self._background.append(group.create_task(self._boards.keep()))
         for work in Work:
-            if work is not Work.STRATEGY or self._boards:
+            if work is not Work.STRATEGY or self._boards.known:
                 self._streams.append(group.create_task(self._stream(group, work, began)))
         return self
 
@@ -229,7 +227,7 @@ class Load:
             plan, latest = self._plans[one.node], int(time.time()) + self._lifetime_s
             if work is Work.STRATEGY:
                 try:
-                    made = strategy_bundle(plan, lane, self._boards, rng, latest)
+                    made = strategy_bundle(plan, lane, self._boards.known, rng, latest)
                 except ResolutionError as exc:
                     self._unmade(exc, intended_ns)
                     return Nonces.FREE
@@ -270,30 +268,16 @@ class Load:
         return step
 
     async def _learn_nonces(self, lane: Lane) -> bool:
+        """Ask for what isn't known of a lane's chains."""
         for name in lane.unsure:
             chain: ChainHandle = self._net.l1 if name == L1 else self._net.rollups[name]
             try:
+                if name != L1 and name not in lane.seats:
+                    rollup = one_of(self._net.plan.rollups, name)
+                    seat = await read_seat(self._reads, rollup, lane.account.address)
+                    lane.seats |= {} if seat is None else {name: seat}
                 answer = await chain.client.call("eth_getTransactionCount", lane.account.address, "pending")
-            except (PeerUnreachable, RpcError):
+            except (PeerUnreachable, RpcError, RollnetError):
                 return False
             lane.nonces[name] = int(answer, 16)
         return True
-
-    async def _keep_boards(self) -> None:
-        while True:
-            await asyncio.sleep(BOARDS_S)
-            await self._refresh_boards()
-
-    async def _refresh_boards(self) -> bool:
-        """Read the maker's quotes; those of a rollup that does not answer stay as they were."""
-        maker = self._net.plan.role("maker").address
-        fresh = dict(self._boards)
-        for name, chain in self._net.rollups.items():
-            call = {"to": OPTIONS_MARKET, "data": to_hex(board_call(maker))}
-            with contextlib.suppress(PeerUnreachable, RpcError):
-                answer = await chain.client.call("eth_call", call, "latest")
-                board = await asyncio.to_thread(decode_board, from_hex(answer))
-                if board.rows:
-                    fresh[name] = board
-        self._boards = fresh
-        return len(fresh) == len(self._net.rollups)

@@ -13,7 +13,9 @@ from bridge.wire.signing import UnsignedTransaction, sign_transaction
 from orchestrator.load.history import Kind, Leg
 from orchestrator.load.lanes import Lane
 from orchestrator.market.board import Board
+from orchestrator.market.options_calls import ACCOUNTS
 from orchestrator.market.wallet import MAX_FEE, PRIORITY_FEE
+from orchestrator.settlement.funding import WEI_PER_CASH
 from orchestrator.strategies.resolve import resolve_known
 from orchestrator.strategies.sampling import random_strategy
 from orchestrator.topology.names import L1
@@ -23,6 +25,8 @@ SINKS = tuple(to_hex(keccak256(f"rollnet.load.sink/{index}".encode())[:20]) for 
 """Who receives transfers: accounts without a key."""
 MOST_WEI = 10**9
 """A transfer moves less than this."""
+MOST_CASH = 10**6
+"""On an options rollup, millionths of a dollar: the least that moves there."""
 TRANSFER_GAS, WITHDRAWAL_GAS, DEPOSIT_GAS = 21_000, 200_000, 300_000
 L1_MAX_FEE = 100 * 10**9
 """Wei per gas on L1."""
@@ -50,8 +54,8 @@ def strategy_bundle(
 
     Args:
         plan: of one sequencing set.
-        lane: with a nonce for each of its rollups.
-        boards: the maker's, by rollup.
+        lane: with a nonce for each of its rollups, and its accounts on options rollups.
+        boards: what is offered, by rollup.
         rng: the stream's.
         max_timestamp: unix seconds.
 
@@ -65,6 +69,7 @@ def strategy_bundle(
         lane.account,
         boards,
         lane.nonces,
+        lane.seats,
         max_timestamp=max_timestamp,
         salt=rng.randbytes(32),
     )
@@ -75,7 +80,7 @@ def strategy_bundle(
             transaction=to_hex(digest),
             sender=lane.account.address.lower(),
             nonce=leg.nonce,
-            to=OPTIONS_MARKET,
+            to=OPTIONS_MARKET if leg.seat is None else ACCOUNTS,
             trade=(to_hex(leg.series), leg.leg.signed_quantity, leg.limit),
         )
         for leg, digest in pairs
@@ -127,7 +132,7 @@ def withdrawal(rollup: RollupPlan, lane: Lane, rng: random.Random) -> Prepared:
         lane.account,
         lane.nonces[rollup.name],
         to=L2_TO_L1_MESSAGE_PASSER,
-        value=1 + rng.randrange(MOST_WEI),
+        value=_value(rollup, rng),
         gas=WITHDRAWAL_GAS,
         data=data,
     )
@@ -136,7 +141,7 @@ def withdrawal(rollup: RollupPlan, lane: Lane, rng: random.Random) -> Prepared:
 
 def deposit(plan: Plan, rollup: RollupPlan, portal: str, lane: Lane, rng: random.Random) -> Prepared:
     """A transaction on L1 that sends ether to a rollup."""
-    value, sink = 1 + rng.randrange(MOST_WEI), rng.choice(SINKS)
+    value, sink = _value(rollup, rng), rng.choice(SINKS)
     data = _PORTAL.encode_call("depositTransaction", sink, value, 100_000, False, b"")
     leg, raw = _signed(
         L1,
@@ -170,9 +175,16 @@ def _transfer(rollup: RollupPlan, account: Account, nonce: int, rng: random.Rand
         account,
         nonce,
         to=rng.choice(SINKS),
-        value=1 + rng.randrange(MOST_WEI),
+        value=_value(rollup, rng),
         gas=TRANSFER_GAS,
     )
+
+
+def _value(rollup: RollupPlan, rng: random.Random) -> int:
+    """Wei to move."""
+    if rollup.options is None:
+        return 1 + rng.randrange(MOST_WEI)
+    return (1 + rng.randrange(MOST_CASH)) * WEI_PER_CASH
 
 
 def _signed(

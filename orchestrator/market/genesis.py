@@ -1,9 +1,10 @@
-"""Builds the genesis of EVM rollups: the OP Stack's predeploys, our own (guard, mailbox, market, escrow), and funded accounts.
+"""Builds the genesis of rollups: of EVM rollups the OP Stack's predeploys, our own (guard, mailbox, market, escrow), and funded accounts.
 
-All contracts of all rollups of a plan are built in one run (see :mod:`orchestrator.settlement.recipes`); what differs from rollup
+Options rollups have no contracts (:mod:`orchestrator.market.options_genesis`). All contracts of all others of a plan are built in one run (see :mod:`orchestrator.settlement.recipes`); what differs from rollup
 to rollup, the contracts on L1 that the predeploys speak with, is put in afterwards.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +17,10 @@ from bridge.contracts.addresses import (
 )
 from bridge.contracts.artifacts import artifact
 from bridge.wire.keccak import to_hex
+from orchestrator.market.options_genesis import options_genesis
 from orchestrator.market.units import PRICE_SCALE, price_units, symbol_bytes
 from orchestrator.settlement.deployments import Deployments, deployments, role_of
-from orchestrator.settlement.funding import ACCOUNT_BALANCE, funded_on_rollups
+from orchestrator.settlement.funding import ACCOUNT_BALANCE, MAKER_CASH, funded_on_rollups
 from orchestrator.settlement.geth_genesis import Alloc, geth_genesis
 from orchestrator.settlement.l2 import for_rollup, l2_recipe, preinstalls
 from orchestrator.settlement.messages import l2_messages_recipe
@@ -29,12 +31,10 @@ USER_CASH = 10_000_000 * PRICE_SCALE
 """Free cash of every user in the market, 1e-6 USD."""
 USER_WALLET_CASH = 100_000 * PRICE_SCALE
 """Cash tokens in every user's own hands, 1e-6 USD: for trying out deposits."""
-MAKER_CASH = 10_000_000_000 * PRICE_SCALE
-"""Free cash of the maker in the market, 1e-6 USD: collateral for whatever load takes its quotes."""
 
 
 async def build_genesis(plan: Plan, rollup: RollupPlan, cache: Path) -> dict[str, Any]:
-    """The genesis of one rollup, for ``anvil --init``.
+    """The genesis of one rollup: for ``anvil --init``, or for the options engine.
 
     Args:
         plan: the devnet; its market (if any), users and roles go in.
@@ -44,18 +44,24 @@ async def build_genesis(plan: Plan, rollup: RollupPlan, cache: Path) -> dict[str
     Raises:
         GenesisError: anvil or a contract is not installed, a role is missing, or a set-up call fails.
     """
-    with contracts_at_hand():
-        where = deployments(plan)
-        built = await build(_recipe(plan, where), cache)
-        return _genesis_of(plan, rollup, where, built)
+    return (await _geneses(plan, (rollup,), cache))[rollup.name]
 
 
 async def build_geneses(plan: Plan, cache: Path) -> dict[str, dict[str, Any]]:
     """The genesis of every rollup by name; as :func:`build_genesis`, which for many would read the cache as often."""
+    return await _geneses(plan, plan.rollups, cache)
+
+
+async def _geneses(plan: Plan, rollups: Sequence[RollupPlan], cache: Path) -> dict[str, dict[str, Any]]:
+    found = {one.name: options_genesis(plan, one, one.options) for one in rollups if one.options is not None}
+    if len(found) == len(rollups):
+        return found
     with contracts_at_hand():
         where = deployments(plan)
         built = await build(_recipe(plan, where), cache)
-        return {rollup.name: _genesis_of(plan, rollup, where, built) for rollup in plan.rollups}
+        return found | {
+            one.name: _genesis_of(plan, one, where, built) for one in rollups if one.name not in found
+        }
 
 
 def _genesis_of(plan: Plan, rollup: RollupPlan, where: Deployments, built: Alloc) -> dict[str, Any]:

@@ -2,7 +2,8 @@
 
 ::
 
-    start ─► state (start time, spot; survives restarts) ─► per rollup: spot ► quotes ► settlements, again and again
+    start ─► state (start time, spot; survives restarts) ─► per EVM rollup: spot ► quotes ► settlements, again and again
+                                                        └─► per options rollup: oracle update ► listings (feeding)
                                                                   │
                        GET /status ◄── progress ◄─────────────────┘       POST /spot ─► state, and every rollup at once
 
@@ -15,12 +16,11 @@ import asyncio
 import contextlib
 import sys
 import time
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import orjson
 import structlog
 import uvloop
 
@@ -31,6 +31,9 @@ from bridge.wire.jsonrpc import Client
 from bridge.wire.server import run_until_signalled
 from orchestrator.market.board import Board
 from orchestrator.market.errors import MakerConfigError, MarketError, VenueError
+from orchestrator.market.feeding import Feeding
+from orchestrator.market.maker_state import Progress, State
+from orchestrator.market.options_venue import OptionsRollup, OptionsVenue
 from orchestrator.market.quoting import listed_series, offers_due
 from orchestrator.market.status import serve_status
 from orchestrator.market.units import price_units
@@ -40,6 +43,8 @@ from orchestrator.topology.plan import MarketPlan
 
 STARTING_S = 0.05
 """Pause between two attempts at a rollup that isn't quoted yet, so that the maker may start before the rollups, seconds."""
+SETTLED_S = 30.0
+"""After an expiry, how long the price on which options rollups settle is waited for, seconds; then it is the spot."""
 
 log = structlog.get_logger()
 
@@ -61,6 +66,8 @@ class Config:
     """Longest time between two looks at a rollup, seconds."""
     threshold: float = 0.01
     """Share of its price by which a quote may be off before it is renewed."""
+    options: tuple[OptionsRollup, ...] = ()
+    """Every options rollup: their market makers quote by themselves, from the marks that they are fed."""
 
     @classmethod
     def parse(cls, fields: dict[str, Any]) -> "Config":
@@ -73,11 +80,16 @@ class Config:
             market: dict[str, Any] = fields["market"]
             lists = {key: tuple(market[key]) for key in ("expiries_s", "strikes")}
             rollups = tuple((str(name), str(url), int(chain)) for name, url, chain in fields["rollups"])
+            options = tuple(
+                OptionsRollup(**{**one, "signers": tuple(one["signers"])})
+                for one in fields.get("options", ())
+            )
             return cls(
                 **{
                     **fields,
                     "port": int(fields["port"]),
                     "rollups": rollups,
+                    "options": options,
                     "market": MarketPlan(**{**market, **lists}),
                 }
             )
@@ -85,61 +97,6 @@ class Config:
             raise MakerConfigError(
                 f"this is no maker configuration: {exc!r}", "start it with rollnet up"
             ) from exc
-
-
-@dataclass(slots=True)
-class State:
-    """What outlives the process."""
-
-    path: Path
-    start: int
-    """Unix seconds that the expiries count from."""
-    spot: float
-    """USD per unit."""
-    settlements: dict[int, int]
-    """Settlement price (1e-6 USD per unit) of each expiry that has passed: one number for all rollups."""
-
-    @classmethod
-    def load(cls, path: Path, market: MarketPlan, now: float) -> "State":
-        """The saved state, or a new one that starts now."""
-        with contextlib.suppress(FileNotFoundError):
-            fields = orjson.loads(path.read_bytes())
-            settlements = {int(expiry): int(price) for expiry, price in fields["settlements"].items()}
-            return cls(path, int(fields["start"]), float(fields["spot"]), settlements)
-        state = cls(path, int(now), market.spot, {})
-        state.save()
-        return state
-
-    def settlement(self, expiry: int) -> int:
-        """The price on which an expiry settles: the spot when it is first asked for, and that for ever and everywhere."""
-        if expiry not in self.settlements:
-            self.settlements[expiry] = price_units(self.spot)
-            self.save()
-        return self.settlements[expiry]
-
-    def save(self) -> None:
-        """Write beside and rename: a crash leaves the old state or the new one."""
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        beside = self.path.with_suffix(".new")
-        settlements = {str(expiry): price for expiry, price in self.settlements.items()}
-        beside.write_bytes(orjson.dumps({"start": self.start, "spot": self.spot, "settlements": settlements}))
-        beside.replace(self.path)
-
-
-@dataclass(slots=True)
-class Progress:
-    """How far one rollup is."""
-
-    ready: bool = False
-    """Every live series stands quoted."""
-    quotes: int = 0
-    """Posted since this start."""
-    settled: int = 0
-    """Positions settled since this start."""
-    error: str = ""
-    """Why the last look failed; empty when it didn't."""
-    done: set[int] = field(default_factory=set)
-    """Expiries that are settled."""
 
 
 class Maker:
@@ -159,14 +116,18 @@ class Maker:
         self._market = config.market
         self._series = listed_series(config.market, state.start)
         self._wallet = Wallet(config.private_key)
-        self._progress = {name: Progress() for name, _, _ in config.rollups}
+        self._feeding = Feeding(config.market, self._series, config.options, state, journal, clock)
+        names = (*(name for name, _, _ in config.rollups), *(one.name for one in config.options))
+        self._progress = {name: Progress() for name in names}
         self._wake = {name: asyncio.Event() for name in self._progress}
 
     async def run(self) -> None:
         """Serve all rollups until cancelled."""
         async with asyncio.TaskGroup() as group:
             for name, url, chain_id in self._config.rollups:
-                group.create_task(self._serve(name, url, chain_id))
+                group.create_task(self._quote(name, url, chain_id))
+            for rollup in self._config.options:
+                group.create_task(self._feed(rollup))
 
     def status(self) -> dict[str, Any]:
         """The answer of ``GET /status``."""
@@ -201,22 +162,31 @@ class Maker:
         for event in self._wake.values():
             event.set()
 
-    async def _serve(self, name: str, url: str, chain_id: int) -> None:
+    async def _quote(self, name: str, url: str, chain_id: int) -> None:
         async with Client(url) as client:
             venue = Venue(name, chain_id, client, self._wallet)
-            while True:
-                self._wake[name].clear()
-                progress = self._progress[name]
-                try:
-                    await self._look(venue, progress)
-                    progress.error = ""
-                except (PeerUnreachable, VenueError) as exc:
-                    if progress.error != str(exc):
-                        log.warning("venue.failed", rollup=name, error=str(exc))
-                    progress.error = str(exc)
-                with contextlib.suppress(TimeoutError):
-                    async with asyncio.timeout(self._config.refresh_s if progress.ready else STARTING_S):
-                        await self._wake[name].wait()
+            await self._serve(name, lambda progress: self._look(venue, progress))
+
+    async def _feed(self, rollup: OptionsRollup) -> None:
+        async with Client(rollup.url) as client:
+            venue = OptionsVenue(rollup, client, self._wallet)
+            await self._serve(rollup.name, lambda progress: self._feeding.look(venue, progress))
+
+    async def _serve(self, name: str, look: Callable[[Progress], Awaitable[None]]) -> None:
+        """Look at a rollup again and again, whatever comes of it."""
+        progress = self._progress[name]
+        while True:
+            self._wake[name].clear()
+            try:
+                await look(progress)
+                progress.error = ""
+            except (PeerUnreachable, VenueError) as exc:
+                if progress.error != str(exc):
+                    log.warning("venue.failed", rollup=name, error=str(exc))
+                progress.error = str(exc)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(self._config.refresh_s if progress.ready else STARTING_S):
+                    await self._wake[name].wait()
 
     async def _look(self, venue: Venue, progress: Progress) -> None:
         """Bring one rollup to where it should be."""
@@ -243,7 +213,10 @@ class Maker:
 
     async def _settle(self, venue: Venue, board: Board, progress: Progress) -> None:
         for expiry in sorted({terms.expiry for terms in self._series} - progress.done):
-            if expiry > self._clock():
+            late = self._clock() - expiry
+            if late < 0 or (
+                expiry not in self._state.settlements and self._config.options and late < SETTLED_S
+            ):
                 continue
             price = self._state.settlement(expiry)
             price = await venue.fix_settlement(self._market.underlying, expiry, price)

@@ -200,6 +200,11 @@ class MarketChain:
         assert rollup
         return from_hex(await self.client.call("eth_call", {"to": to, "data": to_hex(data)}, "latest"))
 
+    async def ask(self, rollup: str, method: str, *params: Any) -> Any:
+        """``ChainAccess`` for strategies: this chain stands for every rollup."""
+        assert rollup
+        return await self.client.call(method, *params)
+
     async def _reason(self, receipt: dict[str, Any]) -> Reverted:
         """Why a mined transaction failed, from its trace (the state it ran in)."""
         trace = await self.client.call(

@@ -1,6 +1,7 @@
 """From human numbers to the market's integers, and back. Pure.
 
-Prices and cash are integers in 1e-6 USD, quantities integers in 1e-4 of one unit of the underlying, symbols 32 bytes.
+Prices and cash are integers in 1e-6 USD, quantities integers in 1e-4 of one unit of the underlying, symbols 32 bytes: on EVM rollups and on
+options rollups alike. What only options rollups have, volatilities and discounts, are integers in 1e-18.
 Conversion goes through the shortest decimal that names the float, so 0.1 is a tenth and not 0.1000000000000000055.
 """
 
@@ -12,6 +13,8 @@ PRICE_SCALE = 1_000_000
 """Integers per USD."""
 QUANTITY_SCALE = 10_000
 """Integers per unit of the underlying."""
+WAD = 10**18
+"""Integers per one of a volatility or a discount."""
 MAX_UINT64 = 2**64 - 1
 """Prices and quoted sizes are 64 bits on chain."""
 
@@ -35,6 +38,15 @@ def quantity_units(units: float | Decimal) -> int:
     if Decimal(str(units)) * QUANTITY_SCALE != scaled:
         raise UnitError(f"quantity {units} is no multiple of 0.0001", "round it to four decimals")
     return scaled
+
+
+def wad(number: float | Decimal) -> int:
+    """A volatility or a discount in 1e-18, rounded to the nearest (ties to even).
+
+    Raises:
+        UnitError: negative, not finite, or beyond 64 bits.
+    """
+    return _scaled(number, WAD, "number", "ones")
 
 
 def usd(price: int) -> float:

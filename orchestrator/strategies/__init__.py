@@ -5,9 +5,9 @@
     presets (from the market) ─┐
     document (from YAML) ──────┴─► model.Strategy ─► resolve ─► ResolvedStrategy ── bundle ──► sequencer
                                         │               ▲                                        │
-                                        ▼               └── ChainAccess: board, nonces            ▼
+                                        ▼               └── reading: boards, nonces, accounts     ▼
                                      payoff ──────────────────────────► result ◄── outcome, receipts
 
-Everything is pure but ``resolve``, which reads boards and nonces through the two methods of ``ChainAccess``.
+Everything is pure but ``reading``, which asks rollups of both kinds through the methods of ``ChainAccess``, and ``resolve`` by it.
 ``black_scholes`` prices in floats and only ever quotes; what settles is integer arithmetic in ``payoff``.
 """

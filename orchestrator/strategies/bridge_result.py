@@ -10,8 +10,10 @@ from bridge.contracts.codec import Decoded
 from bridge.relayer.strategies.lifecycle import GIVEN_UP, Lock
 from bridge.relayer.strategies.reasons import refusal
 from bridge.wire.keccak import from_hex
+from orchestrator.market.options_calls import EXCHANGE, trades_in_logs
 from orchestrator.strategies.bridge_terms import BridgeStrategy, Participant
 from orchestrator.strategies.errors import ReceiptError
+from orchestrator.strategies.payoff import premium
 from orchestrator.strategies.result import LegOutcome, Outcome, StrategyResult, outlook
 
 _ESCROW: Final = artifact("LegEscrow").interface
@@ -26,6 +28,8 @@ class Trade:
     """1e-6 USD per unit."""
     paid: int
     """Premium paid (positive) or received (negative), 1e-6 USD."""
+    fee: int = 0
+    """What the rollup took besides, 1e-6 USD."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +133,11 @@ def trades_in(receipt: Mapping[str, Any], strategy: bytes, legs: int) -> tuple[T
             if event is not None and event.name == "Trade":
                 sign = 1 if event.arguments["quantity"] > 0 else -1
                 trades.append(Trade(event.arguments["price"], sign * event.arguments["premium"]))
+        elif address == EXCHANGE:
+            trades += [
+                Trade(about["price"], premium(about["price"], about["quantity"]), about["takerFee"])
+                for about in (event.arguments for event in trades_in_logs([entry]))
+            ]
         elif address == LEG_ESCROW:
             event = _event(_ESCROW, entry)
             if event is not None and event.name == "LegCommitted" and event.arguments["strategy"] == strategy:
@@ -165,4 +174,5 @@ def _leg(
         trade.paid if trade else None,
         locked_s,
         end.locked_cash[place] if end.locked_cash else None,
+        trade.fee if trade else None,
     )

@@ -14,6 +14,7 @@ from eth_abi.abi import encode
 
 from bridge.wire.keccak import from_hex, keccak256
 from orchestrator.bridging.terms import delivery_s, withdrawal_terms
+from orchestrator.settlement.funding import amm_owner
 from orchestrator.settlement.messages import refund_margin_s
 from orchestrator.strategies.errors import ResolutionError
 from orchestrator.strategies.model import Strategy
@@ -138,10 +139,15 @@ def participants_of(name: str, legs: Sequence[PlacedLeg], maker: str) -> tuple[P
             rollup,
             own[0].chain_id,
             tuple(leg.index for leg in own),
-            tuple((leg.series, maker, leg.leg.signed_quantity, leg.limit) for leg in own),
+            tuple((leg.series, _other_side(leg, maker), leg.leg.signed_quantity, leg.limit) for leg in own),
         )
         for rollup, own in found.items()
     )
+
+
+def _other_side(leg: PlacedLeg, maker: str) -> str:
+    """Whom a leg trades with: on an EVM rollup the maker, on an options rollup its own market maker."""
+    return maker if leg.seat is None else amm_owner()
 
 
 def waits(plan: Plan, rollups: Sequence[str]) -> Waits:

@@ -8,7 +8,7 @@ from bridge.wire.bundle import MAX_LEGS
 from orchestrator.strategies.errors import StrategyError
 
 AUTO: Final = "auto"
-"""Rollup of a leg that may go anywhere: such legs are spread over the EVM rollups in the order of their names."""
+"""Rollup of a leg that may go anywhere: such legs are spread over the rollups in the order of their names."""
 
 
 class Kind(StrEnum):

@@ -4,6 +4,8 @@ Everything that settles is here a second time, in Python: the independent check 
 a strategy's profile. Cash in 1e-6 USD, prices in 1e-6 USD per unit, quantities in 1e-4 units, signed. Rounding is against the
 account: a long's payoff down, a short's payment up, premiums up when paid and down when received, collateral up.
 
+On an options rollup the rounding is the same, and prices aren't capped.
+
 Each leg counts as a position of its own. Legs that meet in one position (same rollup and series) are rounded once on
 chain instead of once per leg, which is better for the account by less than 1e-6 USD per leg.
 """
@@ -28,6 +30,8 @@ class Holding:
     """1e-4 units; positive is long."""
     expiry: int = 0
     """Unix seconds; positions of different expiries settle at different prices."""
+    capped: bool = True
+    """Whether settlement prices above the market's cap count as the cap: so on EVM rollups, not on options rollups."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,9 +41,9 @@ class Profile:
     net_premium: int
     """Paid (positive) or received (negative) for the positions."""
     max_loss: int
-    """Largest possible loss over all settlement prices; negative when even the worst case is a profit."""
+    """Largest possible loss over all settlement prices up to the cap; negative when even the worst case is a profit."""
     max_gain: int
-    """Largest possible profit over all settlement prices."""
+    """Largest possible profit over all settlement prices up to the cap."""
     break_evens: tuple[int, ...]
     """Settlement prices (1e-6 USD per unit) where profit changes sign, one price for all expiries; ascending."""
 
@@ -59,11 +63,11 @@ def collateral(holding: Holding, price_cap: int) -> int:
 
 def payoff(holdings: Iterable[Holding], price: int, price_cap: int) -> int:
     """Cash at expiry when all expiries settle at one price; negative when the positions pay."""
-    return sum(_payoff(holding, min(price, price_cap)) for holding in holdings)
+    return sum(_payoff(holding, min(price, price_cap) if holding.capped else price) for holding in holdings)
 
 
 def profile(holdings: Sequence[Holding], net_premium: int, price_cap: int) -> Profile:
-    """Extremes and break-evens, exact over every integer price; expiries settle independently of one another."""
+    """Extremes and break-evens, exact over every integer price up to the cap; expiries settle independently of one another."""
     lows, highs = 0, 0
     for expiry in {holding.expiry for holding in holdings}:
         low, high = _extremes([holding for holding in holdings if holding.expiry == expiry], price_cap)
@@ -80,8 +84,8 @@ def profile(holdings: Sequence[Holding], net_premium: int, price_cap: int) -> Pr
     )
 
 
-def _payoff(holding: Holding, capped_price: int) -> int:
-    intrinsic = capped_price - holding.strike if holding.kind is Kind.CALL else holding.strike - capped_price
+def _payoff(holding: Holding, price: int) -> int:
+    intrinsic = price - holding.strike if holding.kind is Kind.CALL else holding.strike - price
     # Floor division of the signed product rounds a long's payoff down and a short's payment up.
     return max(intrinsic, 0) * holding.quantity // QUANTITY_SCALE
 

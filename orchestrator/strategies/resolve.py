@@ -2,40 +2,34 @@
 
 The order matters in a bundle: the bundle hash binds chain, sender and nonce of every leg but no calldata, so it is known before
 anything is signed, and each leg's calldata carries it. The market then refuses a leg that runs outside of exactly this bundle.
+
+On an EVM rollup a leg calls ``OptionsMarket.trade``. On an options rollup it brings an *action* (EIP-712) of the account, which names bundle,
+price limit and expiry, and is signed for that rollup's chain id alone; the bundle's legs and the account's action numbers go up together.
 """
 
-import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Protocol
 
 from bridge.contracts.addresses import OPTIONS_MARKET
 from bridge.contracts.artifacts import artifact
 from bridge.wire.bundle import bundle_hash
 from bridge.wire.keccak import keccak256
 from bridge.wire.signing import UnsignedTransaction
-from orchestrator.market.board import Board, Row, Terms, board_call, decode_board
-from orchestrator.market.units import price_units
+from orchestrator.market.board import Board, Row, Terms
+from orchestrator.market.options_board import lots_problem, series_number
+from orchestrator.market.options_calls import ACCOUNTS, EXCHANGE, Action, trade_call
+from orchestrator.market.units import QUANTITY_SCALE, price_units, quantity_units
 from orchestrator.market.wallet import MAX_FEE, PRIORITY_FEE, Wallet
 from orchestrator.strategies.errors import ResolutionError
 from orchestrator.strategies.model import AUTO, Kind, Leg, Side, Strategy
+from orchestrator.strategies.reading import ChainAccess, Known, Seat, read_rollups
 from orchestrator.topology.plan import Account, MarketPlan, Plan, RollupPlan
 
 LEG_GAS = 250_000
-"""Gas limit of one leg; a trade that opens both positions in a fresh market needs about 120,000."""
+"""Gas limit of one leg; a trade that opens both positions in a fresh market needs about 120,000, on an options rollup as much."""
 TOLERANCE = Fraction(1, 20)
 """How far from its quote a leg without a limit may trade, as a share of the price."""
-
-
-class ChainAccess(Protocol):
-    """How a strategy reads rollups; whoever has their endpoints implements it."""
-
-    async def nonce(self, rollup: str, address: str) -> int:
-        """Next nonce of an account, transactions that wait included."""
-
-    async def call(self, rollup: str, to: str, data: bytes) -> bytes:
-        """What a read-only call returns in the latest state."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +51,8 @@ class PlacedLeg:
     """The maker's price when the leg was resolved, 1e-6 USD per unit."""
     limit: int
     """1e-6 USD per unit."""
+    seat: Seat | None = None
+    """Whose account trades on an options rollup; None on an EVM rollup, where it is the sender's address."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,14 +106,16 @@ def resolve_known(
     account: Account,
     boards: Mapping[str, Board],
     nonces: Mapping[str, int],
+    seats: Mapping[str, Seat] | None = None,
     *,
     max_timestamp: int,
     salt: bytes,
 ) -> ResolvedStrategy:
-    """As :func:`resolve`, for those who know the maker's boards and the account's next nonces, by rollup. Pure."""
+    """As :func:`resolve`, for those who know the boards, the account's next nonces and its seats, by rollup. Pure."""
     if plan.market is None:
         raise _no_market(plan)
-    legs = _placed(strategy, plan.market, place(strategy, plan.rollups), boards, nonces)
+    known = Known(boards, nonces, seats or {})
+    legs = _placed(strategy, plan.market, place(strategy, plan.rollups), known)
     cap = price_units(plan.market.price_cap)
     return _bundled(strategy, account, plan.role("maker").address, legs, cap, max_timestamp, salt)
 
@@ -130,21 +128,20 @@ async def resolve_legs(
         raise _no_market(plan)
     places = place(strategy, plan.rollups)
     maker = plan.role("maker").address
-    boards, nonces = await _read(access, {rollup.name for rollup in places}, maker, account.address)
-    return (
-        maker,
-        _placed(strategy, plan.market, places, boards, nonces),
-        price_units(plan.market.price_cap),
-    )
+    wanted: dict[str, int] = {}
+    for leg, rollup in zip(strategy.legs, places, strict=True):
+        wanted[rollup.name] = max(leg.quantity, wanted.get(rollup.name, 0))
+    known = await read_rollups(access, places, plan.market.underlying, wanted, maker, account.address)
+    return (maker, _placed(strategy, plan.market, places, known), price_units(plan.market.price_cap))
 
 
 def place(strategy: Strategy, rollups: Sequence[RollupPlan]) -> tuple[RollupPlan, ...]:
-    """The rollup of each leg: its own, or for ``auto`` legs the EVM rollups in turn, in the order of their names. Pure.
+    """The rollup of each leg: its own, or for ``auto`` legs all rollups in turn, in the order of their names. Pure.
 
     Raises:
-        ResolutionError: a leg names a rollup that doesn't exist or has no market, or there is none for ``auto``.
+        ResolutionError: a leg names a rollup that doesn't exist.
     """
-    venues = {rollup.name: rollup for rollup in rollups if rollup.engine == "evm"}
+    venues = {rollup.name: rollup for rollup in rollups}
     names = sorted(venues)
     placed: list[RollupPlan] = []
     automatic = 0
@@ -156,8 +153,8 @@ def place(strategy: Strategy, rollups: Sequence[RollupPlan]) -> tuple[RollupPlan
             placed.append(venues[leg.rollup])
         else:
             raise ResolutionError(
-                f"leg {index} of {strategy.name} is for {leg.rollup!r}, which has no options market",
-                f"the EVM rollups are: {', '.join(names) or 'none'}",
+                f"leg {index} of {strategy.name} is for {leg.rollup!r}, and there is no such rollup",
+                f"the rollups are: {', '.join(names)}",
             )
     return tuple(placed)
 
@@ -186,40 +183,19 @@ def _bundled(
         bundle_hash=name,
         max_timestamp=max_timestamp,
         salt=salt,
-        transactions=tuple(_signed(leg, maker, name, wallet) for leg in legs),
-    )
-
-
-async def _read(
-    access: ChainAccess, rollups: set[str], maker: str, sender: str
-) -> tuple[dict[str, Board], dict[str, int]]:
-    async def board(rollup: str) -> Board:
-        return decode_board(await access.call(rollup, OPTIONS_MARKET, board_call(maker)))
-
-    try:
-        async with asyncio.TaskGroup() as group:
-            boards = {rollup: group.create_task(board(rollup)) for rollup in sorted(rollups)}
-            nonces = {rollup: group.create_task(access.nonce(rollup, sender)) for rollup in sorted(rollups)}
-    except ExceptionGroup as group_error:
-        raise group_error.exceptions[0] from group_error  # one reason is enough to act on
-    return (
-        {rollup: task.result() for rollup, task in boards.items()},
-        {rollup: task.result() for rollup, task in nonces.items()},
+        transactions=tuple(_signed(leg, maker, name, max_timestamp, wallet) for leg in legs),
     )
 
 
 def _placed(
-    strategy: Strategy,
-    market: MarketPlan,
-    places: Sequence[RollupPlan],
-    boards: Mapping[str, Board],
-    nonces: Mapping[str, int],
+    strategy: Strategy, market: MarketPlan, places: Sequence[RollupPlan], known: Known
 ) -> tuple[PlacedLeg, ...]:
-    following = dict(nonces)
+    following = dict(known.nonces)
     legs: list[PlacedLeg] = []
     for index, (leg, rollup) in enumerate(zip(strategy.legs, places, strict=True)):
-        row = _row(strategy, index, market, rollup.name, boards[rollup.name])
+        row = _row(strategy, index, market, rollup.name, known.boards[rollup.name])
         quoted = row.quote.ask if leg.side is Side.BUY else row.quote.bid
+        _require_traded(strategy, index, rollup, row)
         legs.append(
             PlacedLeg(
                 leg=leg,
@@ -231,10 +207,32 @@ def _placed(
                 expiry=row.terms.expiry,
                 quoted=quoted,
                 limit=_limit(leg, quoted),
+                seat=None if rollup.options is None else known.seats[rollup.name],
             )
         )
         following[rollup.name] += 1
     return tuple(legs)
+
+
+def _require_traded(strategy: Strategy, index: int, rollup: RollupPlan, row: Row) -> None:
+    """Refuse what an options rollup's market maker doesn't trade: no bundle could hold it. On EVM rollups the market itself refuses."""
+    if rollup.options is None:
+        return
+    leg = strategy.legs[index]
+    problem = lots_problem(leg.quantity, quantity_units(rollup.options.lot))
+    if problem is not None:
+        raise ResolutionError(
+            f"leg {index} of {strategy.name}: {problem} of {rollup.name}, an options rollup",
+            "choose another quantity, or name an EVM rollup for this leg",
+        )
+    if not (row.quote.ask_size if leg.side is Side.BUY else row.quote.bid_size):
+        verb = "sells" if leg.side is Side.BUY else "buys"
+        raise ResolutionError(
+            f"leg {index} of {strategy.name}: nobody {verb} {leg.quantity / QUANTITY_SCALE:g} of the {leg.kind} struck at "
+            f"{leg.strike / 1e6:g} on {rollup.name} now: its market maker's exposure is at its limit, its marks are old, or the series "
+            "is over or worth nothing",
+            "ask for less, wait for the next update of its oracle, or name another rollup for this leg",
+        )
 
 
 def _row(strategy: Strategy, index: int, market: MarketPlan, rollup: str, board: Board) -> Row:
@@ -275,18 +273,28 @@ def _limit(leg: Leg, quoted: int) -> int:
     return quoted + room if leg.side is Side.BUY else quoted - room
 
 
-def _signed(leg: PlacedLeg, maker: str, bundle: bytes, wallet: Wallet) -> bytes:
-    data = artifact("OptionsMarket").interface.encode_call(
-        "trade", leg.series, maker, leg.leg.signed_quantity, leg.limit, bundle
-    )
+def _signed(leg: PlacedLeg, maker: str, bundle: bytes, max_timestamp: int, wallet: Wallet) -> bytes:
+    to, data = _call(leg, maker, bundle, max_timestamp, wallet)
     return wallet.sign(
         UnsignedTransaction(
             chain_id=leg.chain_id,
             nonce=leg.nonce,
-            to=bytes.fromhex(OPTIONS_MARKET[2:]),
+            to=bytes.fromhex(to[2:]),
             data=data,
             gas=LEG_GAS,
             max_fee=MAX_FEE,
             priority_fee=PRIORITY_FEE,
         )
     )
+
+
+def _call(leg: PlacedLeg, maker: str, bundle: bytes, max_timestamp: int, wallet: Wallet) -> tuple[str, bytes]:
+    """Address and call data of a leg's transaction."""
+    if leg.seat is None:
+        trade = artifact("OptionsMarket").interface
+        quantity = leg.leg.signed_quantity
+        return OPTIONS_MARKET, trade.encode_call("trade", leg.series, maker, quantity, leg.limit, bundle)
+    call = trade_call(leg.seat.account, series_number(leg.series), leg.leg.signed_quantity, leg.limit)
+    number = leg.seat.action_nonce(leg.nonce)
+    action = Action(leg.seat.account, number, max_timestamp, bundle, EXCHANGE, call)
+    return ACCOUNTS, action.transaction_data(leg.chain_id, wallet)

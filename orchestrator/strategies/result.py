@@ -4,14 +4,18 @@
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from bridge.contracts.addresses import OPTIONS_MARKET
 from bridge.contracts.artifacts import artifact
 from bridge.wire.keccak import from_hex, to_hex
+from orchestrator.market.options_board import series_number
+from orchestrator.market.options_calls import trades_in_logs
 from orchestrator.strategies.errors import ReceiptError
-from orchestrator.strategies.payoff import Holding, Profile, payoff, profile
+from orchestrator.strategies.model import Kind
+from orchestrator.strategies.payoff import Holding, Profile, payoff, premium, profile
+from orchestrator.strategies.reading import Seat
 from orchestrator.strategies.resolve import PlacedLeg, ResolvedStrategy
 
 Outcome = Literal["committed", "aborted", "unknown", "partial"]
@@ -36,6 +40,8 @@ class LegOutcome:
     """How long its cash was set aside before its end, seconds; None if it never was, or isn't known."""
     locked_cash: int | None = None
     """What of the account's cash was set aside, 1e-6 USD; None as before."""
+    fee: int | None = None
+    """What the rollup took for the trade besides, 1e-6 USD; None unless executed. EVM rollups take none."""
 
     def to_json(self) -> dict[str, Any]:
         """Plain values for a report."""
@@ -46,6 +52,7 @@ class LegOutcome:
             "status": self.status,
             "premium": self.premium,
             "price": self.price,
+            "fee": self.fee,
             "side": leg.side.value,
             "kind": leg.kind.value,
             "underlying": leg.underlying,
@@ -70,7 +77,7 @@ class StrategyResult:
     reason: str | None = None
     """Why it was aborted, or why its end isn't known."""
     profile: Profile | None = None
-    """Net premium, extremes and break-evens; None unless committed and read."""
+    """Net premium, extremes and break-evens, fees counted; None unless committed and read."""
     payoffs: tuple[tuple[int, int], ...] = ()
     """(settlement price, payoff without premium), 1e-6 USD; empty unless committed and read."""
     latency_ms: Mapping[str, float] = field(default_factory=dict)
@@ -94,6 +101,8 @@ class StrategyResult:
             "max_loss": known.max_loss if known else None,
             "max_gain": known.max_gain if known else None,
             "break_evens": list(known.break_evens) if known else [],
+            "fees": sum(leg.fee or 0 for leg in self.legs) if known else None,
+            "above_cap": above_cap(self.legs) if known else None,
             "payoffs": [{"price": price, "payoff": value} for price, value in self.payoffs],
             "latency_ms": dict(self.latency_ms),
             "critical_path": [dict(step) for step in self.critical_path],
@@ -194,13 +203,26 @@ def outlook(
     """
     holdings = [holding_of(leg.placed) for leg in legs]
     table = sorted(set(prices) or {0, *(leg.placed.leg.strike for leg in legs), price_cap})
-    known = profile(holdings, sum(leg.premium or 0 for leg in legs), price_cap)
+    paid, fees = sum(leg.premium or 0 for leg in legs), sum(leg.fee or 0 for leg in legs)
+    known = replace(profile(holdings, paid + fees, price_cap), net_premium=paid)
     return known, tuple((price, payoff(holdings, price, price_cap)) for price in table)
+
+
+def above_cap(legs: Sequence[LegOutcome]) -> int:
+    """By how much the payoff still moves with settlement prices above the market's cap, 1e-4 units.
+
+    EVM rollups cap what a call pays, options rollups don't. Below zero the loss has no bound there.
+    """
+    return sum(
+        leg.placed.leg.signed_quantity
+        for leg in legs
+        if leg.placed.seat is not None and leg.placed.leg.kind is Kind.CALL
+    )
 
 
 def revert_reason(resolved: ResolvedStrategy, leg: int, data: bytes) -> str:
     """Why a leg reverted, readable: ``leg 2 on gamma: LimitExceeded(price=…, limit=…)``."""
-    for name in ("OptionsMarket", "BundleGuard", "CashToken", "PriceOracle"):
+    for name in ("OptionsMarket", "BundleGuard", "CashToken", "PriceOracle", "IOptionsErrors"):
         error = artifact(name).interface.decode_error(data)
         if error is not None:
             return f"leg {leg} on {resolved.legs[leg].rollup}: {error}"
@@ -210,12 +232,15 @@ def revert_reason(resolved: ResolvedStrategy, leg: int, data: bytes) -> str:
 
 def holding_of(placed: PlacedLeg) -> Holding:
     """The position that an executed leg opens."""
-    return Holding(placed.leg.kind, placed.leg.strike, placed.leg.signed_quantity, placed.expiry)
+    leg = placed.leg
+    return Holding(leg.kind, leg.strike, leg.signed_quantity, placed.expiry, capped=placed.seat is None)
 
 
 def _executed(
     resolved: ResolvedStrategy, placed: PlacedLeg, digest: bytes, receipt: Mapping[str, Any]
 ) -> LegOutcome:
+    if placed.seat is not None:
+        return _executed_on_options(resolved, placed, placed.seat, digest, receipt)
     interface = artifact("OptionsMarket").interface
     for entry in receipt["logs"]:
         if str(entry["address"]).lower() != OPTIONS_MARKET:
@@ -226,8 +251,25 @@ def _executed(
         if event is None or event.name != "Trade" or event.arguments["bundle"] != resolved.bundle_hash:
             continue
         paid = event.arguments["premium"] if event.arguments["quantity"] > 0 else -event.arguments["premium"]
-        return LegOutcome(placed, digest, "executed", event.arguments["price"], paid)
-    raise ReceiptError(
+        return LegOutcome(placed, digest, "executed", event.arguments["price"], paid, fee=0)
+    raise _no_trade(resolved, placed, digest)
+
+
+def _executed_on_options(
+    resolved: ResolvedStrategy, placed: PlacedLeg, seat: Seat, digest: bytes, receipt: Mapping[str, Any]
+) -> LegOutcome:
+    """The trade in a leg's own receipt; its market maker settles at the price that is logged, to the unit."""
+    for event in trades_in_logs(receipt["logs"]):
+        about = event.arguments
+        said = (about["taker"], about["series"], about["quantity"])
+        if said == (seat.account, series_number(placed.series), placed.leg.signed_quantity):
+            paid = premium(about["price"], about["quantity"])
+            return LegOutcome(placed, digest, "executed", about["price"], paid, fee=about["takerFee"])
+    raise _no_trade(resolved, placed, digest)
+
+
+def _no_trade(resolved: ResolvedStrategy, placed: PlacedLeg, digest: bytes) -> ReceiptError:
+    return ReceiptError(
         f"the receipt of leg {placed.index} on {placed.rollup} ({to_hex(digest)}) shows no trade of bundle "
         f"{to_hex(resolved.bundle_hash)}",
         "the rollup executed something else than the leg: keep the run directory and report it",

@@ -9,6 +9,10 @@ from orchestrator.topology.plan import Plan
 
 FAIL_SHARE = 0.3
 """Share of the load's strategies with a leg that must fail."""
+QUANTITIES = (0.01, 0.05, 0.1)
+"""Units of the underlying that a strategy is drawn for."""
+LARGEST_LEG = 2_000
+"""1e-4 units: twice the largest, as a butterfly has it in its middle."""
 
 
 def random_strategy(plan: Plan, rng: random.Random) -> Strategy:
@@ -20,7 +24,7 @@ def random_strategy(plan: Plan, rng: random.Random) -> Strategy:
             sorted(rollup.name for rollup in plan.rollups), k=min(len(plan.rollups), rng.randint(2, 4))
         )
     )
-    quantity = rng.choice((0.01, 0.05, 0.1))
+    quantity = rng.choice(QUANTITIES)
     strategy = presets.build(rng.choice(sorted(presets.PRESETS)), market, rollups=rollups, quantity=quantity)
     if rng.random() < FAIL_SHARE:
         return with_failing_leg(strategy, rng.randrange(len(strategy.legs)))
