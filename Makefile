@@ -47,6 +47,7 @@ test-long: setup
 test-long-drawn: setup
 	$(BIN)/pytest -m long tests/unit
 	$(BIN)/pytest tests/chaos/test_every_scenario.py
+	$(BIN)/pytest -m "long and not docker" tests/scenarios
 
 test-long-crashes: setup
 	$(BIN)/pytest -m "long and not docker" --ignore tests/chaos/test_every_scenario.py tests/chaos

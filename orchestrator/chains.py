@@ -150,3 +150,7 @@ class ChainReads:
         return from_hex(
             await self._rollups[rollup].rpc("eth_call", {"to": to, "data": to_hex(data)}, "latest")
         )
+
+    async def ask(self, rollup: str, method: str, *params: Any) -> Any:
+        """The answer to a method of the rollup's own."""
+        return await self._rollups[rollup].rpc(method, *params)

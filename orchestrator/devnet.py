@@ -273,8 +273,13 @@ class Devnet:
                 "relayer": {"http": self.relayer.http},
                 **({LINKS: {"http": self.links.http}} if self.links is not None else {}),
                 "rollups": {
-                    name: {"chain_id": chain.chain_id, "http": chain.http, "ws": chain.ws}
-                    for name, chain in self.rollups.items()
+                    rollup.name: {
+                        "chain_id": rollup.chain_id,
+                        "engine": rollup.engine,
+                        "http": self.rollups[rollup.name].http,
+                        "ws": self.rollups[rollup.name].ws,
+                    }
+                    for rollup in self.plan.rollups
                 },
             },
             "accounts": [

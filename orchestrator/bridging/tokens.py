@@ -99,9 +99,14 @@ async def token_of(net: Devnet, rollup: ChainHandle, address: str, twin: str | N
         twin: on the rollup; by default the one that the factory names like the token.
 
     Raises:
-        InvalidTransfer: there is no such token, or the twin is another token's.
+        InvalidTransfer: there is no such token, the twin is another token's, or the rollup has no tokens.
         RollnetError: a chain doesn't answer.
     """
+    if any(one.name == rollup.name and one.options is not None for one in net.plan.rollups):
+        raise InvalidTransfer(
+            f"{rollup.name} is an options rollup, which holds dollars and no tokens",
+            "leave --token out, or name an EVM rollup",
+        )
     if await net.l1.rpc("eth_getCode", address, "latest") == "0x":
         raise InvalidTransfer(
             f"there is no contract at {address} on {net.l1.name}", "give the token's address on L1"

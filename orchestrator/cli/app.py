@@ -26,6 +26,7 @@ COMMANDS = {
     "check": "check",
     "demo": "demo",
     "compare": "compare",
+    "economics": "economics",
 }
 """Command to module of this package."""
 GROUPS = {
@@ -60,6 +61,7 @@ class LazyCommands(TyperGroup):
             "message",
             "trace",
             "report",
+            "economics",
             "verify",
             "check",
             "node",

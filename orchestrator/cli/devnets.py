@@ -198,11 +198,14 @@ def _print_status(devnet: dict[str, Any]) -> None:
     where = f" on {runtime['kind']} ({runtime['why']})" if runtime else ""
     title = f"{devnet['name']}: {devnet['state']}{where}"
     process = "container" if any(node["container"] for node in devnet["nodes"]) else "pid"
-    table = Table("node", "role", "state", "boot", process, "http", title=title)
+    rollups = devnet.get("endpoints", {}).get("rollups", {})
+    table = Table("node", "role", "engine", "state", "boot", process, "http", title=title)
     for node in devnet["nodes"]:
         state = node["state"] if node["expected"] else f"{node['state']} (unexpected)"
         boot, process = str(node["boot"]), node["container"] or str(node["pid"] or "")
-        table.add_row(node["name"], node["role"], state, boot, process, node["endpoints"].get("http", ""))
+        engine = rollups.get(node["name"], {}).get("engine", "")
+        http = node["endpoints"].get("http", "")
+        table.add_row(node["name"], node["role"], engine, state, boot, process, http)
     out.print(table)
     for node in devnet["nodes"]:
         for line in node["last_lines"]:

@@ -16,10 +16,11 @@ from orchestrator.execution import LIFETIME_S
 from orchestrator.market.units import price_units
 from orchestrator.registry import find_devnet
 from orchestrator.strategies.bridge_terms import MAX_LOCK_S
+from orchestrator.strategies.capital import own_capital
 from orchestrator.strategies.catalogue import describe_strategy, find_strategy, list_presets
 from orchestrator.strategies.model import ExecutionMode
 from orchestrator.topology.load import load_topology
-from orchestrator.topology.plan import MarketPlan
+from orchestrator.topology.plan import MarketPlan, Plan
 from orchestrator.topology.resolve import make_plan
 
 app = command_group("List, explain and run multi-leg option strategies.")
@@ -70,22 +71,32 @@ def show(
     strategy: StrategyArgument,
     net: NetOption = None,
     topology: Annotated[
-        Path | None, typer.Option(help="Take the market from this topology instead of a running devnet.")
+        Path | None,
+        typer.Option(help="Take market and rollups from this topology instead of a running devnet."),
     ] = None,
     settings: SetOption = None,
     limits: LimitOption = None,
     at: PriceOption = None,
+    margin: Annotated[
+        bool,
+        typer.Option(
+            "--margin",
+            help="Also what it takes of your cash on options rollups: in one account, rollup by rollup, and locked.",
+        ),
+    ] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Explain a strategy: its legs, its model price, what it can win and lose.
+    """Explain a strategy: its legs, its model price, what it can win and lose, and with --margin what cash it takes.
 
-    Example: rollnet strategy show iron_condor --topology topologies/condor-quad.yaml
+    Example: rollnet strategy show iron_condor --margin --topology topologies/condor-quad.yaml
     """
     with command(as_json=as_json):
-        market = _market(net, topology)
-        explained = describe_strategy(
-            find_strategy(strategy, market, settings or [], limits or []), market, _units(at)
-        )
+        plan = _plan(net, topology)
+        market = _market_of(plan.market, plan.name)
+        found = find_strategy(strategy, market, settings or [], limits or [])
+        explained = describe_strategy(found, market, _units(at))
+        if margin:
+            explained["margin"] = own_capital(found, plan, market).to_json()
         if as_json:
             say_json(explained)
         else:
@@ -197,14 +208,13 @@ class InputError(RollnetError):
     exit_code = 2
 
 
-def _market(net: str | None, topology: Path | None) -> MarketPlan:
+def _plan(net: str | None, topology: Path | None) -> Plan:
     if topology is not None:
-        found = make_plan(load_topology(topology))
-        return _market_of(found.market, found.name)
+        return make_plan(load_topology(topology))
 
-    async def attached() -> MarketPlan:
+    async def attached() -> Plan:
         async with Devnet.attach(find_devnet(net).name) as devnet:
-            return _market_of(devnet.plan.market, devnet.name)
+            return devnet.plan
 
     return run(attached())
 

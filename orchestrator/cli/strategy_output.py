@@ -5,6 +5,7 @@ from typing import Any
 from rich.table import Table
 
 from orchestrator.cli.output import err, out
+from orchestrator.market.units import QUANTITY_SCALE
 
 STYLES = {"committed": "green", "aborted": "yellow", "unknown": "red", "partial": "red"}
 
@@ -67,6 +68,27 @@ def print_explained(explained: dict[str, Any]) -> None:
         f"  max gain {_usd(explained['max_gain'])} USD"
     )
     _print_payoffs(explained)
+    if "margin" in explained:
+        _print_margin(explained["margin"])
+
+
+def _print_margin(margin: dict[str, Any]) -> None:
+    """Netted, separate and locked side by side, and what each rollup has of it."""
+    table = Table("rollup", "engine", "legs", "separate", "locked", "EVM asks", title="own cash, USD")
+    for row in margin["rollups"]:
+        legs = ", ".join(map(str, row["legs"]))
+        figures = (_usd(row[name]) for name in ("separate", "locked", "collateral"))
+        table.add_row(row["rollup"], row["engine"], legs, *figures)
+    out.print(table)
+    times = f" ({margin['ratio']:.1f} times)" if margin["ratio"] is not None else ""
+    locked = "never: it has no maximum loss" if margin["locked"] is None else _usd(margin["locked"])
+    out.print(f"netted {_usd(margin['netted'])}  separate {_usd(margin['separate'])}{times}  locked {locked}")
+    if margin["locked"] is not None and not margin["lockable"]:
+        out.print(
+            "these rollups can't lock it: that takes options rollups under one sequencer; figures are by their rules",
+            style="yellow",
+            soft_wrap=True,
+        )
 
 
 def print_result(document: dict[str, Any]) -> None:
@@ -90,10 +112,18 @@ def print_result(document: dict[str, Any]) -> None:
             )
         out.print(table)
     if document["payoffs"]:
+        fees = f"  fees {_usd(document['fees'])} USD" if document["fees"] else ""
         out.print(
             f"  net premium {_usd(document['net_premium'])}  max loss {_usd(document['max_loss'])}"
-            f"  max gain {_usd(document['max_gain'])} USD"
+            f"  max gain {_usd(document['max_gain'])} USD{fees}"
         )
+        if (document["above_cap"] or 0) < 0:
+            units = -document["above_cap"] / QUANTITY_SCALE
+            out.print(
+                f"  above the price cap it loses {units:g} USD more per USD: options rollups don't cap settlement prices",
+                style="yellow",
+                soft_wrap=True,
+            )
         _print_payoffs(document)
     if document["locked"]:
         locked = document["locked"]

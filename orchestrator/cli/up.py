@@ -182,14 +182,19 @@ async def _relay(source: asyncio.Event, target: asyncio.Event) -> None:
 def _print_devnet(described: dict[str, Any]) -> None:
     endpoints = described["endpoints"]
     table = Table(
-        "chain", "chain id", "http", "ws", title=f"{described['name']}, ready in {described['ready_s']} s"
+        "chain",
+        "engine",
+        "chain id",
+        "http",
+        "ws",
+        title=f"{described['name']}, ready in {described['ready_s']} s",
     )
-    table.add_row("l1", "", endpoints["l1"]["http"], endpoints["l1"]["ws"])
+    table.add_row("l1", "", "", endpoints["l1"]["http"], endpoints["l1"]["ws"])
     for rollup, found in endpoints["rollups"].items():
-        table.add_row(rollup, str(found["chain_id"]), found["http"], found["ws"])
+        table.add_row(rollup, found["engine"], str(found["chain_id"]), found["http"], found["ws"])
     for sequencer, found in endpoints["sequencers"].items():
-        table.add_row(sequencer, "", found["http"], "")
-    table.add_row("relayer", "", endpoints["relayer"]["http"], "")
+        table.add_row(sequencer, "", "", found["http"], "")
+    table.add_row("relayer", "", "", endpoints["relayer"]["http"], "")
     out.print(table)
     first = described["accounts"][0]
     runtime = described["runtime"]
