@@ -24,7 +24,7 @@ async def test_a_strategy_that_cannot_be_made_is_in_the_run_with_its_reason(tmp_
     net: Any = SimpleNamespace(plan=plan, rollups={"alpha": None, "beta": None}, sequencers={}, journal=None)
     with History(tmp_path / FILE_NAME) as history:
         load = Load(net, history, rate=1.0)
-        load._boards = {name: Board(()) for name in net.rollups}
+        load._boards.known = {name: Board(()) for name in net.rollups}
         (one,) = sequencing_sets(plan)
         step = load._bundle(Work.STRATEGY, one)
         lane = Lane(plan.users[0], ("alpha", "beta"), {"alpha": 3, "beta": 4})

@@ -191,3 +191,15 @@ def test_every_rollup_is_in_one_set(mode: str, names: list[str], data: st.DataOb
     found = sets_of(plan, asked)
     assert set(asked) - {"nobody"} <= {rollup.name for one in found for rollup in one.rollups}
     assert all({rollup.name for rollup in one.rollups} & set(asked) for one in found)
+
+
+def test_an_options_rollup_is_told_of_no_engine_beside_it() -> None:
+    """Its engine is inside the node: no port is reserved for one, whatever other rollups have."""
+    plan = plan_of("shared-sequencer", rollups={"alpha": {}, "gamma": {"engine": "options"}}, market=MARKET)
+    specs = {spec.name: spec for spec in node_specs(plan, "anvil")}
+    assert {"http", "control", "engine"} == set(specs["alpha"].ports)
+    assert ({"http", "control"}, frozenset()) == (set(specs["gamma"].ports), specs["gamma"].private_ports)
+    nodes = {name: RollupConfig.parse(fields) for name, fields in by_module(plan, "rollup_node").items()}
+    assert {"alpha": ("evm", 1), "gamma": ("options", 0)} == {
+        name: (config.engine, config.engine_port) for name, config in nodes.items()
+    }

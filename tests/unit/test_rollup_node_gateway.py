@@ -1,5 +1,6 @@
 """Routing: no method with any parameters ever reaches the engine with a block above the gate, or with none named."""
 
+import contextlib
 from typing import Any
 
 import pytest
@@ -265,3 +266,22 @@ def test_a_filter_is_an_object(criteria: Any) -> None:
     with pytest.raises(RpcError) as refused:
         log_range(criteria, HEADS)
     assert INVALID_PARAMS == refused.value.code
+
+
+@given(st.sampled_from([0, 1, 2]), st.lists(st.one_of(st.none(), st.integers(0, 9)), max_size=2), TAGS)
+def test_reads_of_the_engine_s_own_are_pinned_too(place: int, before: list[Any], tag: Any) -> None:
+    """At their own position, what is left out before it being null; an engine that doesn't name them has no such method."""
+    params = [*(before + [None] * place)[:place], tag]
+    with contextlib.suppress(RpcError):
+        decided = route("options_read", params, HEADS, dev_methods=True, more_reads={"options_read": place})
+        pinned = decided.params[place]
+        assert params[:place] == decided.params[:place]
+        assert decided.check == "state" if is_hash(pinned) else int(pinned, 16) <= GATE
+    for given_params in ([], before[:place]):
+        short = route(
+            "options_read", given_params, HEADS, dev_methods=True, more_reads={"options_read": place}
+        )
+        assert [*given_params, *[None] * (place - len(given_params)), hex(GATE)] == short.params
+    with pytest.raises(RpcError) as refused:
+        route("options_read", params, HEADS, dev_methods=True)
+    assert METHOD_NOT_FOUND == refused.value.code

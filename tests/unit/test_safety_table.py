@@ -21,3 +21,20 @@ def test_every_row_names_a_test(repository: Path) -> None:
     table = (repository / "docs" / "reference" / "safety.md").read_text()
     rows = [line for line in table.splitlines() if line.startswith("| ") and "shown by" not in line]
     assert [] == [row for row in rows if "`test_" not in row]
+
+
+def test_every_invariant_of_an_options_rollup_has_its_mutants(repository: Path) -> None:
+    """I1 to I13 have a row each; the mutants that it names exist, and those of the engine's own hunt are all named in the right one."""
+    table = (repository / "docs" / "reference" / "safety.md").read_text()
+    rows = {row.split()[1]: row for row in table.splitlines() if row.startswith("| I") and row[3].isdigit()}
+    assert [f"I{number}" for number in range(1, 14)] == list(rows)
+    text = "".join(path.read_text() for path in (repository / "tests/unit/options").glob("test_*.py"))
+    named = {which: re.findall("`([^`]+)`", row.split(" | ")[-1]) for which, row in rows.items()}
+    known = {
+        which: [one for one in some if f"def _{one}(" in text or f'"{one}"' in text]
+        for which, some in named.items()
+    }
+    assert known == named
+    hunted = re.findall(r'\("(I\d+)", [\w.]+, "\w+", _(\w+)\)', text)
+    assert [] == [(which, mutant) for which, mutant in hunted if mutant not in named[which]]
+    assert {"I11"} == {which for which, some in named.items() if not some}

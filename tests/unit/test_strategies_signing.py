@@ -21,8 +21,11 @@ LEG = Leg(Side.BUY, Kind.CALL, "ETH", 2_000_000_000, 10_000)
 
 
 def test_automatic_legs_are_spread_in_the_order_of_names() -> None:
-    """Auto legs go round the EVM rollups by name, whatever the file's order; named legs don't count."""
-    rollups = example_plan(("gamma", "alpha", "beta")).rollups
+    """Auto legs go round all rollups by name, whatever their engine and the file's order; named legs don't count."""
+    rollups = [
+        replace(rollup, engine="options") if rollup.name == "beta" else rollup
+        for rollup in example_plan(("gamma", "alpha", "beta")).rollups
+    ]
     legs = tuple(replace(LEG, rollup=name) for name in (AUTO, "gamma", AUTO, AUTO, AUTO))
     assert [rollup.name for rollup in place(Strategy("s", legs), rollups)] == [
         "alpha",
@@ -31,8 +34,10 @@ def test_automatic_legs_are_spread_in_the_order_of_names() -> None:
         "gamma",
         "alpha",
     ]
-    with pytest.raises(ResolutionError, match="EVM rollups are: none"):
-        place(Strategy("s", (LEG,)), [replace(rollup, engine="options") for rollup in rollups])
+    with pytest.raises(
+        ResolutionError, match=r"leg 0 of s is for 'omega', .*the rollups are: alpha, beta, gamma"
+    ):
+        place(Strategy("s", (replace(LEG, rollup="omega"),)), rollups)
 
 
 @given(

@@ -58,7 +58,6 @@ accounts: 10.0
         "4:18: l1.block_time: a duration needs a unit (write 1s)",
         "4:31: l1.chain_id: must be a whole number, not the text 'yes'",
         "6:19: rollups.alpha.engine: must be evm or options, not the text 'emv' (did you mean evm?)",
-        "7:18: rollups.beta.engine: options is not available in this version (use evm)",
         "7:37: rollups.beta.chain_id: chain id 77 is already taken by alpha (choose another, or remove it)",
         "7:41: rollups.beta.block_gas_limt: unknown key (did you mean block_gas_limit?)",
         "8:9: rollups.gamma: the value is missing (write a value, {} for a map with every default, or remove the key)",
@@ -196,6 +195,44 @@ def test_a_shared_set_is_posted_in_one_way() -> None:
         line.partition(": is calldata, but a says blob, ")[0] for line in said(f"name: x\n{rollups}")
     ]
     read_topology(f"name: x\nmessaging: {{mode: l1-bridge}}\n{rollups}".encode(), "x.yaml")
+
+
+def test_what_does_not_fit_an_options_rollup_is_said_at_once() -> None:
+    """Options of an EVM rollup, control methods, more signatures than keys, a market that is too large or has a negative rate."""
+    text = """\
+name: x
+rollups:
+  alpha: {options: {roots: step}}
+  beta: {engine: options, dev_methods: true, options: {oracle: {signers: 2, needed: 3}}}
+  gamma: {engine: options, options: {lot: 0.00001, cash: -1, amm: {skew: 0.0000001}, oracle: {signers: 0}, root: step}}
+market: {underlying: ETH, spot: 2000, volatility: 0.6, rate: -0.1, expiries: [1d, 2d, 3d, 4d]}
+"""
+    # fmt: off
+    expected = [
+        "3:11: rollups.alpha.options: the engine of alpha is evm, which has no such options (remove it, or say engine: options)",
+        "4:40: rollups.beta.dev_methods: the options engine has no control methods (remove it)",
+        "4:85: rollups.beta.options.oracle.needed: 3 signatures are needed, and there are 2 signers (at most 2, or more signers)",
+        "5:43: rollups.gamma.options.lot: 1e-05 has more than 4 decimals (quantities count in ten-thousandths of a unit)",
+        "5:58: rollups.gamma.options.cash: must be at least 0.0, not -1",
+        "5:74: rollups.gamma.options.amm.skew: 1e-07 has more than 6 decimals (shares of this kind count in parts per million)",
+        "5:104: rollups.gamma.options.oracle.signers: must be at least 1, not 0",
+        "5:108: rollups.gamma.options.root: unknown key (did you mean roots?)",
+        "6:1: market: lists 72 series, calls and puts of each strike and expiry, and beta, an options rollup, holds 64 (name fewer strikes or expiries)",
+        "6:62: market.rate: -0.1 is below zero, and beta, an options rollup, takes no discount above one (use 0 or more)",
+    ]
+    # fmt: on
+    assert expected == said(text)
+
+
+def test_an_options_rollup_needs_a_market() -> None:
+    """Without one it would trade nothing; a market with a mistake in it counts as one."""
+    text = "name: x\nrollups: {alpha: {engine: options}, beta: {engine: options}}\n"
+    hint = "(add market: {underlying: ETH, spot: 2000, volatility: 0.6})"
+    message = "2:27: rollups.alpha.engine: alpha and beta trade the topology's market, and there is none"
+    assert [f"{message} {hint}"] == said(text)
+    assert ["3:33: market.spot: must be at least 0.01, not 0"] == said(
+        text + "market: {underlying: ETH, spot: 0, volatility: 0.5}\n"
+    )
 
 
 def test_no_rollup_takes_the_name_of_another_s_sequencer() -> None:

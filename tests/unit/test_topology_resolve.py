@@ -21,8 +21,9 @@ from orchestrator.topology.load import load_topology
 from orchestrator.topology.names import FIRST_CHAIN_ID, LAST_CHAIN_ID, RESERVED_NAMES, chain_id_of
 from orchestrator.topology.plan import Plan, SettlementPlan
 from orchestrator.topology.plan_json import plan_from_dict, plan_to_dict
-from orchestrator.topology.resolve import STRIKES_EACH_SIDE, default_strikes, make_plan
+from orchestrator.topology.resolve import make_plan
 from orchestrator.topology.spec import TopologySpec
+from orchestrator.topology.strikes import STRIKES_EACH_SIDE, default_strikes
 
 ROOT = Path(__file__).parents[2]
 TOPOLOGIES = sorted((ROOT / "topologies").glob("*.yaml"))
@@ -167,6 +168,7 @@ def test_what_the_file_says_wins() -> None:
                 "dev_methods": True,
                 "data_availability": "blob",
                 "settlement": {"challenge_period_s": 9, "proposal_interval": 3},
+                "options": None,
             }
         ],
         "messaging": {

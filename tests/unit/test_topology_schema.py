@@ -70,12 +70,14 @@ def examples(section: type[Section]) -> dict[str, Any]:
 
 def test_the_examples_of_the_reference_are_valid() -> None:
     """What hints tell users to write loads, all of it together."""
+    place = ("rollups", "<name>")
+    alpha = examples(SECTIONS[place]) | {"settlement": examples(SECTIONS[*place, "settlement"])}
+    options = {key: examples(SECTIONS[*place, "options", key]) for key in ("oracle", "amm")}
+    beta = {"engine": alpha.pop("engine"), "options": examples(SECTIONS[*place, "options"]) | options}
+    del alpha["options"]  # an EVM rollup has none
     content = examples(TopologySpec) | {
         "l1": examples(SECTIONS["l1",]),
-        "rollups": {
-            "alpha": examples(SECTIONS["rollups", "<name>"])
-            | {"settlement": examples(SECTIONS["rollups", "<name>", "settlement"])}
-        },
+        "rollups": {"alpha": alpha, "beta": beta | {"data_availability": alpha["data_availability"]}},
         "messaging": examples(SECTIONS["messaging",]),
         "market": examples(SECTIONS["market",]),
         "resources": examples(SECTIONS["resources",]),

@@ -16,6 +16,7 @@ from rollup_node.engines.options.book.book import Book
 from rollup_node.engines.options.book.orders import (
     Reason,
     Refused,
+    Resized,
     Resting,
     SelfTrade,
     Side,
@@ -207,7 +208,8 @@ def attempt(action: Callable[[], Any]) -> Any:
         result = action()
     except Refused as refused:
         return refused.reason
-    return (*result[:4], tuple(map(tuple, result[4])), tuple(map(tuple, result[5])))
+    fills, removed = tuple(map(tuple, result.fills)), tuple(map(tuple, result.removed))
+    return (result.order, result.resting, result.cancelled, result.reason, fills, removed)
 
 
 def plain(order: Resting) -> Plain:
@@ -222,11 +224,6 @@ def plain(order: Resting) -> Plain:
         order.expiry,
         order.reduce_only,
     )
-
-
-def removal(order: Plain, reason: Reason) -> tuple[Any, ...]:
-    """That all of it left."""
-    return (order.id, order.account, order.side, order.price, order.quantity, reason)
 
 
 accounts = st.integers(0, 3)
@@ -339,21 +336,21 @@ class BookMachine(RuleBasedStateMachine):
         """One order goes."""
         if self.slow.orders:
             order = self.slow.orders.pop(pick % len(self.slow.orders))
-            assert removal(order, Reason.CANCELLED) == self.book.cancel(order.account, order.id)
+            assert order == plain(self.book.cancel(order.account, order.id))
 
     @rule(account=accounts)
     def cancel_all(self, account: int) -> None:
         """All orders of an account go, the lowest id first."""
         gone = sorted((o for o in self.slow.orders if o.account == account), key=lambda o: o.id)
         self.slow.orders = [o for o in self.slow.orders if o.account != account]
-        assert [removal(order, Reason.CANCELLED) for order in gone] == self.book.cancel_all(account)
+        assert gone == list(map(plain, self.book.cancel_all(account)))
 
     @rule(now=st.integers(49, 61))
     def expire(self, now: int) -> None:
         """All orders go whose time is over, in the order of their times."""
         gone = sorted((o for o in self.slow.orders if 0 < o.expiry <= now), key=lambda o: (o.expiry, o.id))
         self.slow.orders = [o for o in self.slow.orders if not 0 < o.expiry <= now]
-        assert [removal(order, Reason.EXPIRED) for order in gone] == self.book.expire(now)
+        assert gone == list(map(plain, self.book.expire(now)))
 
     @rule()
     def mark(self) -> None:
@@ -380,12 +377,12 @@ class BookMachine(RuleBasedStateMachine):
         )
 
     def _collect(self) -> None:
-        self.dirty |= {getattr(change, "order", change) for change in self.journal}  # type: ignore[misc]
+        changes = (change.order if isinstance(change, Resized) else change for change in self.journal)
+        self.dirty |= {order for order in changes if isinstance(order, Resting)}
 
     def _roots(self, _: int) -> tuple[bytes, bytes]:
         self._collect()
-        orders = [order for order in self.dirty if isinstance(order, Resting)]
-        self.dirty.clear()
+        orders, self.dirty = self.dirty, set()
         return self.root.update(orders)
 
     @invariant()

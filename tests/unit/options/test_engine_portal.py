@@ -68,6 +68,6 @@ async def _options_instead(rollup: RollupSide, folder: Path) -> OptionsEngine:
     path.write_bytes(genesis_bytes(desk, timestamp=GENESIS_TIME))
     engine = OptionsEngine(path, folder / "engine")
     rollup._headers = [await engine.start()]
-    rollup.engine = engine  # type: ignore[assignment]  # the other implementation of the seam
+    rollup.engine = engine
     rollup.outputs = Outputs(engine, folder / "outputs.log", INTERVAL)
     return engine

@@ -1,6 +1,7 @@
 """Who is liquidated: found for all accounts at once, and account by account the same; and the sums that margin keeps of positions."""
 
 import random
+from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
@@ -39,7 +40,7 @@ def _by_the_rule(desk: Desk, context: Context) -> list[int]:
     found = []
     for number, account in desk.world.accounts.items():
         flagged = account.flags & LIQUIDATING
-        if flagged or (context.moved and account.positions):
+        if flagged or (context.moved and (account.positions or account.cash < 0)):
             one = margin_of(desk.world, context, number)
             missing = (one.maintenance - one.equity) * 10**6 // max(1, one.maintenance)
             if flagged or one.liquidatable:
@@ -56,7 +57,18 @@ def accounts(draw: st.DrawFn) -> Account:
     if cash is None:
         cash = -1 - draw(st.integers(-3, 3))  # around the margin itself: see below
         flags |= 128
-    return Account(bytes(20), cash=cash, portfolio=portfolio, flags=flags, positions=positions)
+    held, due, reserved = (draw(st.sampled_from((0, 0, 0, 10**8))) for _ in range(3))
+    return Account(
+        bytes(20),
+        cash=cash,
+        reserved=reserved,
+        portfolio=portfolio,
+        flags=flags,
+        positions=positions,
+        locks=positions[:1] if held else (),
+        locked=held,
+        due=due,
+    )
 
 
 @settings(max_examples=60, deadline=None)
@@ -72,13 +84,7 @@ def test_who_is_due_is_who_the_rule_names(desk: Desk, drawn: list[Account], *, m
             if one.flags & 128:
                 now = margin_of(world, context, number)
                 edge = now.maintenance - (now.equity - one.cash)
-                world.accounts[number] = Account(
-                    one.owner,
-                    cash=edge + one.cash,
-                    portfolio=one.portfolio,
-                    flags=one.flags & ~128,
-                    positions=one.positions,
-                )
+                world.accounts[number] = replace(one, cash=edge + one.cash, flags=one.flags & ~128)
         assert _by_the_rule(desk, context) == due(world, context)
     finally:
         world.undo(mark)

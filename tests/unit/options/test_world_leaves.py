@@ -131,11 +131,14 @@ def test_bytes_are_what_they_were() -> None:
         flags=4,
         positions=((1, -2), (3, 4)),
         keys=(Key(b"\xbb" * 20, 3, 99, 1),),
+        locked=8,
+        due=7,
     )
     expected = (
         "0101" + "aa" * 20 + "0000000000000007" + "ff" * 15 + "fb" + "00" * 15 + "09" + "01" + "04"
         "0002" + "00000001fffffffffffffffe" + "000000030000000000000004" + "0000"
         "0001" + "bb" * 20 + "03" + "0000000000000063" + "0000000000000001"
+        + "00" * 15 + "08" + "00" * 15 + "07"
     )  # fmt: skip
     assert expected == encode(Kind.ACCOUNT, account).hex()
     assert 2 + (2 + 20) + 1 + 8 * 5 + 2 + 2 + 32 + 2 + 2 == len(encode(Kind.ORACLE, Oracle((bytes(20),))))
