@@ -20,7 +20,7 @@ from hypothesis import settings
 from bridge.wire.keccak import from_hex, to_hex
 from bridge.wire.signing import UnsignedTransaction, sign_transaction
 from orchestrator.chains import ChainHandle
-from orchestrator.cli.testing import Rollnet, Said, said
+from orchestrator.cli.testing import Rollnet, Said, said, within
 from orchestrator.devnet import Devnet
 from orchestrator.runtimes.choice import VARIABLE
 from orchestrator.runtimes.docker.testing import image_or_skip
@@ -101,6 +101,16 @@ def rollnet(module_home: Path, repository: Path) -> Rollnet:
 
     async def run(*arguments: str) -> Said:
         return await said(module_home, repository, *arguments)
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def inside(module_home: Path) -> Rollnet:
+    """Runs one command that waits for nothing beside the module's devnets, within this process; a traceback fails the test."""
+
+    async def run(*arguments: str) -> Said:
+        return await within(module_home, *arguments)
 
     return run
 

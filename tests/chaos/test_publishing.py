@@ -70,7 +70,14 @@ async def l1_holds_the_log(net: Devnet, decided: int) -> None:
     assert [slot_hash(slot) for slot in slots[: len(on_l1)]] == on_l1
 
 
-@pytest.mark.parametrize(("both", "forgets"), [(False, False), (True, False), (False, True)])
+@pytest.mark.parametrize(
+    ("both", "forgets"),
+    [
+        (True, False),
+        pytest.param(False, False, marks=pytest.mark.long),
+        pytest.param(False, True, marks=pytest.mark.long),
+    ],
+)
 async def test_superbatches_survive_l1_and_sequencer_deaths(net: Devnet, both: bool, forgets: bool) -> None:
     """L1 is killed alone, together with the sequencer, and with all its state; afterwards L1 holds the sequencer's log again.
 

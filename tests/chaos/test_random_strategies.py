@@ -26,7 +26,12 @@ from orchestrator.strategies.resolve import ResolvedStrategy, resolve
 from orchestrator.strategies.sampling import random_strategy
 from orchestrator.waiting import eventually
 
-pytestmark = [pytest.mark.chaos, pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(150)]
+pytestmark = [
+    pytest.mark.chaos,
+    pytest.mark.long,
+    pytest.mark.asyncio(loop_scope="module"),
+    pytest.mark.timeout(150),
+]
 
 USERS, STRATEGIES, KILLS = 4, 200, 3
 SEED = 20_260

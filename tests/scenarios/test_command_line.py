@@ -49,7 +49,7 @@ async def test_up_describes_the_devnet(described: dict[str, Any]) -> None:
     assert {"l1", "sequencer", "sequencers", "relayer", "rollups"} == set(endpoints)
     assert ({"http", "ws"}, {"http"}) == (set(endpoints["l1"]), set(endpoints["sequencer"]))
     assert {"sequencer": endpoints["sequencer"]} == endpoints["sequencers"]
-    assert {"alpha": {"chain_id", "http", "ws"}, "beta": {"chain_id", "http", "ws"}} == {
+    assert {name: {"chain_id", "engine", "http", "ws"} for name in ("alpha", "beta")} == {
         name: set(rollup) for name, rollup in endpoints["rollups"].items()
     }
     assert {"address", "private_key"} == set(described["accounts"][0])
@@ -57,28 +57,28 @@ async def test_up_describes_the_devnet(described: dict[str, Any]) -> None:
     assert described == orjson.loads((Path(described["run_dir"]) / "devnet.json").read_bytes())
 
 
-async def traced_to_its_end(rollnet: Rollnet, digest: str) -> Said:
+async def traced_to_its_end(inside: Rollnet, digest: str) -> Said:
     """The trace of a message once nothing of it is awaited any more: publication follows the decision by a block of L1."""
     async with asyncio.timeout(COMMAND_S):
-        while (said := await rollnet("trace", digest, "--json")).code == 0 and said.json["awaited"]:
+        while (said := await inside("trace", digest, "--json")).code == 0 and said.json["awaited"]:
             pass
     return said
 
 
-async def test_a_committed_strategy_and_its_trace(described: dict[str, Any], rollnet: Rollnet) -> None:
+async def test_a_committed_strategy_and_its_trace(
+    described: dict[str, Any], rollnet: Rollnet, inside: Rollnet
+) -> None:
     """Exit 0; the hash, a beginning of it and ``bundle`` all lead to the same message; an unknown one is an error in words."""
     said = await rollnet("strategy", "run", "vertical", "--set", "quantity=0.5", "--json")
     assert (0, "committed") == (said.code, said.json["outcome"]), said
     assert ["executed"] * 2 == [leg["status"] for leg in said.json["legs"]]
     digest = said.json["bundle_hash"]
-    whole = await traced_to_its_end(rollnet, digest)
-    short, bundle, unknown, human, gone = await asyncio.gather(
-        rollnet("trace", digest[:10], "--json"),
-        rollnet("bundle", digest, "--json"),
-        rollnet("trace", "0x" + "12" * 32, "--json"),
-        rollnet("trace", digest),
-        rollnet("bundle", "0x" + "12" * 32, "--json"),
-    )
+    whole = await traced_to_its_end(inside, digest)
+    short = await inside("trace", digest[:10], "--json")
+    bundle = await inside("bundle", digest, "--json")
+    unknown = await inside("trace", "0x" + "12" * 32, "--json")
+    human = await rollnet("trace", digest)
+    gone = await inside("bundle", "0x" + "12" * 32, "--json")
     assert (0, 0, 0, 0) == (whole.code, short.code, bundle.code, human.code)
     assert whole.json == short.json
     assert ("committed", digest) == (bundle.json["status"], bundle.json["hash"])
@@ -110,7 +110,9 @@ async def test_strategy_files_run(described: dict[str, Any], rollnet: Rollnet, r
     assert [(0, "committed")] * len(files) == [(said.code, said.json["outcome"]) for said in results]
 
 
-async def test_nodes_are_operated_by_name(described: dict[str, Any], rollnet: Rollnet) -> None:
+async def test_nodes_are_operated_by_name(
+    described: dict[str, Any], rollnet: Rollnet, inside: Rollnet
+) -> None:
     """kill, restart, pause and resume answer with the new state, ``status`` and ``logs`` show it, a typo gets a suggestion."""
     states = []
     for operation, node in (("pause", "beta"), ("resume", "beta"), ("kill", "beta"), ("restart", "beta")):
@@ -119,11 +121,9 @@ async def test_nodes_are_operated_by_name(described: dict[str, Any], rollnet: Ro
         assert {"node", "operation", "state", "boot", "pid", "container"} == set(said.json)
         states.append((said.json["state"], said.json["boot"]))
     assert [("paused", 1), ("ready", 1), ("killed", 1), ("ready", 2)] == states
-    status, logs, typo = await asyncio.gather(
-        rollnet("status", NET, "--json"),
-        rollnet("logs", "beta", "--json"),
-        rollnet("node", "kill", "betta", "--json"),
-    )
+    status = await inside("status", NET, "--json")
+    logs = await inside("logs", "beta", "--json")
+    typo = await inside("node", "kill", "betta", "--json")
     (devnet,) = status.json["devnets"]
     assert {"l1": 1, "sequencer": 1, "alpha": 1, "beta": 2, "relayer": 1, "maker": 1} == {
         node["name"]: node["boot"] for node in devnet["nodes"]
@@ -145,7 +145,7 @@ async def test_without_a_sequencer_the_end_is_unknown(described: dict[str, Any],
     assert (0, "committed") == (again.code, again.json["outcome"]), again
 
 
-async def test_wrong_names_get_hints(described: dict[str, Any], rollnet: Rollnet) -> None:
+async def test_wrong_names_get_hints(described: dict[str, Any], rollnet: Rollnet, inside: Rollnet) -> None:
     """Unknown nets, presets, parameters, accounts and files end with a sentence and what there is instead."""
     wrong = {
         ("strategy", "run", "vertical", "--net", "nope"): (1, "running: cli"),
@@ -159,8 +159,9 @@ async def test_wrong_names_get_hints(described: dict[str, Any], rollnet: Rollnet
         ("up", "topologies/pair.yaml", "--name", NET, "--detach"): (1, "rollnet down cli"),
         ("up", "topologies/pair.yaml", "--name", NET): (1, "rollnet down cli"),
     }
-    results = await asyncio.gather(*(rollnet(*arguments) for arguments in wrong))
-    for (arguments, (code, words)), said in zip(wrong.items(), results, strict=True):
+    for arguments, (code, words) in wrong.items():
+        run = rollnet if arguments[0] == "up" else inside
+        said = await run(*arguments)
         assert (code, True) == (said.code, words in said.err), (arguments, said)
 
 
@@ -236,16 +237,15 @@ async def test_interrupting_up_leaves_nothing(after: str, module_home: Path, rep
 
 
 async def test_a_broken_topology_lists_everything_and_starts_nothing(
-    rollnet: Rollnet, module_home: Path, tmp_path: Path
+    rollnet: Rollnet, inside: Rollnet, module_home: Path, tmp_path: Path
 ) -> None:
     """validate and up report every problem with its line, exit 2, and no run directory is made."""
     broken = tmp_path / "broken.yaml"
     broken.write_text("name: Broken!\nrollups:\n  alpha: {engin: evm}\nl1: {block_time: 5}\nslots: 3\n")
     runs = sorted((module_home / "runs").glob("*/*"))
-    validate, up, detached = await asyncio.gather(
-        rollnet("topology", "validate", str(broken), "topologies/pair.yaml", "--json"),
-        rollnet("up", str(broken)),
-        rollnet("up", str(broken), "--detach", "--json"),
+    validate = await inside("topology", "validate", str(broken), "topologies/pair.yaml", "--json")
+    up, detached = await asyncio.gather(
+        rollnet("up", str(broken)), rollnet("up", str(broken), "--detach", "--json")
     )
     assert (2, 2, 2) == (validate.code, up.code, detached.code)
     files = validate.json["files"]

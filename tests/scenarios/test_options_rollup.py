@@ -105,7 +105,7 @@ async def world(launched: Any, topology_file: Callable[..., Path]) -> AsyncItera
         yield World(await stack.enter_async_context(launched(topology)), stack)
 
 
-async def test_it_begins_as_its_topology_says(world: World, rollnet: Rollnet) -> None:
+async def test_it_begins_as_its_topology_says(world: World, inside: Rollnet) -> None:
     """Cash of everybody, the market maker's too, is the genesis's, and the portal holds it; the commands say what engine it has."""
     plan = world.net.plan
     expected = cash_on_options(plan, world.options)
@@ -125,7 +125,7 @@ async def test_it_begins_as_its_topology_says(world: World, rollnet: Rollnet) ->
     assert ("ETH", 2, plan.rollups[1].chain_id) == (
         market["symbol"], known["signers_needed"], known["chain_id"],
     )  # fmt: skip
-    said, human = await asyncio.gather(rollnet("status", NAME, "--json"), rollnet("status", NAME))
+    said, human = [await inside("status", NAME, *options) for options in (("--json",), ())]
     (devnet,) = said.json["devnets"]
     engines = {name: found["engine"] for name, found in devnet["endpoints"]["rollups"].items()}
     assert {"alpha": "evm", "gamma": "options"} == engines
@@ -195,7 +195,7 @@ async def test_economics_are_what_l1_and_the_rollups_say(world: World, rollnet: 
     assert {"alpha", "gamma", "total"} <= {line.split()[0] for line in human.out.splitlines() if line.split()}
 
 
-async def test_reads_are_those_of_the_gate(world: World, rollnet: Rollnet) -> None:
+async def test_reads_are_those_of_the_gate(world: World, inside: Rollnet) -> None:
     """The engine's own reads are pinned like Ethereum's; what needs the EVM, tokens or control methods is refused in words."""
     gamma = world.gamma
     number = int((await gamma.rpc("options_getTotals", "latest"))["block"])
@@ -217,7 +217,7 @@ async def test_reads_are_those_of_the_gate(world: World, rollnet: Rollnet) -> No
     with pytest.raises(Refused, match="does not exist"):
         await world.net.rollup("alpha").rpc("options_getTotals")
     tokens = ("gamma", "5", "--token", OPTIONS_MARKET, "--net", NAME)
-    for said in await asyncio.gather(rollnet("deposit", *tokens), rollnet("withdraw", *tokens)):
+    for said in [await inside(command, *tokens) for command in ("deposit", "withdraw")]:
         assert (2, True) == (said.code, "is an options rollup, which holds dollars and no tokens" in said.err)
 
 

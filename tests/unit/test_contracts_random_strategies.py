@@ -441,7 +441,7 @@ def test_random_strategies_end_whole(engines: None) -> None:
     Trading.runner.run(_place({}))
     for number in range(1, 9):
         run_machine(Trading, number, examples=12, steps=40)
-        if number > 2 and _witnessed():
+        if _witnessed():
             break
     assert _witnessed()
 

@@ -122,7 +122,7 @@ async def test_not_waiting(rollnet: Rollnet, net: Devnet) -> None:
     assert spent <= await balance(net.rollup("beta"), net.accounts[4].address)
 
 
-async def test_mistakes_move_nothing(rollnet: Rollnet, net: Devnet) -> None:
+async def test_mistakes_move_nothing(inside: Rollnet, net: Devnet) -> None:
     """Every mistake has words and exit 2, and no transaction is sent for it."""
     portal = deployments(net.plan).rollups["alpha"].portal
     expected = {
@@ -135,7 +135,7 @@ async def test_mistakes_move_nothing(rollnet: Rollnet, net: Devnet) -> None:
         ("withdraw", "--status", "0x" + "00" * 32): "no withdrawal",
         ("deposit", "alpha", "1", "--net", "nope", "--json"): "not running",
     }
-    results = await asyncio.gather(*(rollnet(*arguments) for arguments in expected))
+    results = [await inside(*arguments) for arguments in expected]
     for said, words in zip(results, expected.values(), strict=True):
         assert (2, 1, True) == (said.code, said.err.count("error:"), words in said.err), said
     assert {"error"} == set(results[-1].json)

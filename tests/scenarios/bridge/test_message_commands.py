@@ -16,7 +16,7 @@ from bridge.relayer.messages.envelope import MAILBOX, account_word
 from bridge.wire.keccak import from_hex, to_hex
 from orchestrator.bridging.terms import InvalidTransfer
 from orchestrator.bridging.testing import balance, create, does, fee_of, view
-from orchestrator.cli.testing import Rollnet, Said, started, within
+from orchestrator.cli.testing import Rollnet, Said, started
 from orchestrator.devnet import Devnet
 from orchestrator.messaging.terms import MAX_DATA, MAX_GAS, MAX_VALIDITY_S, wish
 from orchestrator.reorganisation import reorganise
@@ -59,16 +59,6 @@ def send(rollnet: Rollnet) -> Rollnet:
 
     async def run(*arguments: str) -> Said:
         return await rollnet("message", "send", *arguments, "--json")
-
-    return run
-
-
-@pytest.fixture(scope="module")
-def inside(module_home: Path) -> Rollnet:
-    """A command that waits for nothing, within this process."""
-
-    async def run(*arguments: str) -> Said:
-        return await within(module_home, *arguments)
 
     return run
 

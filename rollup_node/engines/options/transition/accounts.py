@@ -15,6 +15,7 @@ from rollup_node.engines.options.transactions.interfaces import Scope
 from rollup_node.engines.options.transactions.refusals import Refused
 from rollup_node.engines.options.transition.breakers import count_withdrawal
 from rollup_node.engines.options.transition.context import WEI_PER_CASH, Context
+from rollup_node.engines.options.transition.letters import post
 from rollup_node.engines.options.transition.margins import require_margin
 from rollup_node.engines.options.transition.withdrawals import pass_message
 from rollup_node.engines.options.values import int128
@@ -265,12 +266,19 @@ def pay_out(world: World, context: Context, amount: int, *, forced: bool = False
     now = world.globals
     backed = now.vault // WEI_PER_CASH
     paid = amount * backed // (backed + now.shared_loss) if now.shared_loss else amount
+    if paid > payable(world):  # until a debt is somebody's loss, winners have more than there is
+        raise Refused("WithdrawalCapped", paid, payable(world))
     if not forced:
         count_withdrawal(world, context, paid)
     world.globals = replace(
         now, vault=now.vault - paid * WEI_PER_CASH, shared_loss=now.shared_loss - (amount - paid)
     )
     return paid
+
+
+def payable(world: World) -> int:
+    """What can leave at most: L1 has no more for the rollup, and what is in custody is of messages."""
+    return max(0, world.globals.vault - post(world).held) // WEI_PER_CASH
 
 
 def take(world: World, context: Context, number: int, amount: int) -> None:

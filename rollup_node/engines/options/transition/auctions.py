@@ -29,7 +29,7 @@ from rollup_node.engines.options.transition.context import Context
 from rollup_node.engines.options.transition.margins import LIQUIDATING, margin_of
 from rollup_node.engines.options.transition.parameters import Parameters
 from rollup_node.engines.options.transition.slices import Slice, slice_of
-from rollup_node.engines.options.transition.trading import free_positions
+from rollup_node.engines.options.transition.trading import sellable
 from rollup_node.engines.options.values import PARTS, ceil_divide
 
 SOLVENT, INSOLVENT, PAUSED = range(3)
@@ -59,8 +59,7 @@ def gap(margin: Margin) -> int:
 
 def begin(world: World, context: Context, number: int, margin: Margin) -> None:
     """Put an account's portfolio up, if there is something to sell and marks to sell it at."""
-    account = world.accounts[number]
-    if free_positions(account) and has_marks(world, context, number):
+    if sellable(world, number) and has_marks(world, context, number):
         worthless = slice_of(world, context, number, kept=0).value <= 0
         turned = context.timestamp if worthless else 0
         world.auctions[number] = Auction(context.timestamp, gap(margin), turned=turned)
@@ -120,7 +119,7 @@ def run_out(parameters: Parameters, auction: Auction, now: int) -> bool:
 
 def require_marks(world: World, context: Context, number: int) -> None:
     """Refuse to trade an account's positions at marks that are old, or wait for a settlement price."""
-    for series, _ in free_positions(world.accounts[number]):
+    for series, _ in sellable(world, number):
         underlying = listing.tradable(world, context, series).underlying
         oracle = world.oracles[underlying]
         if context.timestamp - oracle.timestamp > context.parameters.max_oracle_age:
@@ -138,8 +137,7 @@ def has_marks(world: World, context: Context, number: int) -> bool:
 
 def is_over(world: World, context: Context, number: int) -> bool:
     """Whether an auction has done what it is for, or has nothing left to sell."""
-    account = world.accounts[number]
-    return not free_positions(account) or offer_of(world, context, number).missing <= 0
+    return not sellable(world, number) or offer_of(world, context, number).missing <= 0
 
 
 def is_due(world: World, context: Context, number: int) -> bool:

@@ -181,6 +181,7 @@ class _Run:
                 raise
             raise Invalid(str(exc)) from exc
         needed = 0 if limit is None else gas_needed(message)
+        context.gas_limit = None if limit is None else limit - needed
         kept, effect, forgotten = len(context.logs), world.mark(), context.risks.forgotten
         status: Status = "success"
         reason, data = "", b""
@@ -241,15 +242,18 @@ class _Run:
     def _credit(self, message: Message, owner: Owner) -> None:
         """What L1 minted is here, whatever becomes of the call; if the sender can't have it (its bucket is full), the rollup keeps it."""
         world, context = self._world, self._context
-        mark = world.mark()
+        mark, in_custody = world.mark(), message.to == MESSENGER and is_counterpart(context, message.sender)
         try:
             put_owner(world, context, replace(owner, nonce=owner.nonce + 1))
-            if message.to == MESSENGER and is_counterpart(context, message.sender):
+            if in_custody:
                 take_custody(world, message.mint)
             else:
                 credit_wei(world, context, message.sender, message.mint)
         except (Refused, Overflow):
             world.undo(mark)
             context.logs.clear()
+            if in_custody:  # its call gives these wei to somebody, whether its sender is known or not
+                take_custody(world, message.mint)
+                return
             now = world.globals
             world.globals = replace(now, dust=now.dust + message.mint, vault=now.vault + message.mint)

@@ -43,12 +43,20 @@ class Context:
     """Whether risk rows changed in this block."""
     gas: int = 0
     """Used by what the transaction carried, beside its own."""
+    gas_limit: int | None = None
+    """Of that; None: it isn't counted."""
     logs: list[Log] = field(default_factory=list)
     """Of the running transaction."""
 
     def emit(self, name: str, *values: Any) -> None:
         """Log an event of one of the interfaces."""
         self.logs.append(event(name, *values))
+
+    def spend(self, gas: int) -> None:
+        """Count gas where it is used; without enough of it the work stops here, not after all of it."""
+        self.gas += gas
+        if self.gas_limit is not None and self.gas > self.gas_limit:
+            raise Refused("OutOfGas", self.gas, self.gas_limit)
 
     def require_bundle(self, bundle: bytes) -> None:
         """Refuse unless exactly this bundle is open; none means anywhere."""

@@ -12,13 +12,13 @@ from rollup_node.engines.options.transactions.refusals import Refused
 from rollup_node.engines.options.transition import auctions, trading
 from rollup_node.engines.options.transition.context import Context
 from rollup_node.engines.options.transition.margins import margin_of, shortfall
-from rollup_node.engines.options.transition.trading import free_of, free_positions
+from rollup_node.engines.options.transition.trading import sellable, sellable_of
 from rollup_node.engines.options.values import Overflow, cash_for
 
 
 def steps(world: World, context: Context, number: int) -> Iterator[tuple[str, tuple[Any, ...]]]:
     """Derived: a step for each position, shorts first, with those who hold the other side of it."""
-    held = dict(free_positions(world.accounts[number]))
+    held = dict(sellable(world, number))
     sides: dict[int, list[tuple[int, int]]] = {series: [] for series in held}
     for holder, account in world.accounts.items():
         for series, quantity in account.positions:
@@ -56,7 +56,7 @@ def apply_deleverage(world: World, context: Context, arguments: tuple[Any, ...])
 
 def _trade(world: World, context: Context, number: int, holder: int, series: int) -> None:
     """As much as both have, on opposite sides."""
-    held, other = (free_of(world.accounts[one], series) for one in (number, holder))
+    held, other = (sellable_of(world, one, series) for one in (number, holder))
     if held * other >= 0:
         return
     size, price = min(abs(held), abs(other)), context.risks[series].mark

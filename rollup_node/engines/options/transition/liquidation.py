@@ -128,7 +128,7 @@ def bounded_price(mark: int, tick: int, bound_ppm: int, *, buy: bool) -> int:
 
 def _by_risk(world: World, context: Context, number: int) -> list[tuple[int, int]]:
     """Positions that can be sold, shorts first, then by what they are worth, then by series."""
-    positions = trading.free_positions(world.accounts[number])
+    positions = trading.sellable(world, number)
     return sorted(positions, key=lambda one: (one[1] > 0, -abs(one[1]) * context.risks[one[0]].mark, one[0]))
 
 
@@ -137,7 +137,7 @@ def _close(world: World, context: Context, number: int, series: int) -> bool:
     parameters, found = context.parameters, world.series[series]
     if found.expiry <= context.timestamp or found.status:
         return True
-    held = trading.free_of(world.accounts[number], series)
+    held = trading.sellable_of(world, number, series)
     part = ceil_divide(abs(held) * parameters.close_share_ppm, PARTS)
     quantity = min(abs(held), ceil_divide(part, found.lot) * found.lot)
     side = Side.BUY if held < 0 else Side.SELL
@@ -160,7 +160,7 @@ def _close(world: World, context: Context, number: int, series: int) -> bool:
             trade.taker_fee, trade.maker_fee,
         )  # fmt: skip
     tell_removals(context, series, outcome.removed)
-    traded = trading.free_of(world.accounts[number], series) - held
+    traded = trading.sellable_of(world, number, series) - held
     paid = world.accounts[number].cash - cash
     fee = fees.share(
         sum(abs(trade.price * trade.quantity) for trade in match.trades) // 10_000,

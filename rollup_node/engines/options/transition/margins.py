@@ -4,7 +4,7 @@ Which trades are accepted follows from two margins, before and after. The one be
 """
 
 from dataclasses import fields
-from typing import Final
+from typing import Final, NamedTuple
 
 from bridge.wire.system import DEPOSITOR_PREFIX
 from rollup_node.engines.options.book.orders import SERIES_SHIFT, Resting
@@ -202,6 +202,35 @@ def shortfall(world: World, context: Context, number: int, filled: tuple[Resting
         return 0
     found = margin_of(world, context, number, filled)
     return 0 if found.covered else max(0, required(world, context, number, found.initial) - found.equity)
+
+
+class Standing(NamedTuple):
+    """What an account that is short lacks; micro-USD, none below zero."""
+
+    shortfall: int
+    """Of initial margin."""
+    gap: int
+    """Of maintenance margin."""
+    deficit: int
+    """Of being worth nothing: what would be others' to pay."""
+
+
+def standing(
+    world: World, context: Context, number: int, filled: tuple[Resting, int] | None = None
+) -> Standing:
+    """How an account stands."""
+    found = margin_of(world, context, number, filled)
+    gap = max(0, found.maintenance - found.equity) if found.owing else 0
+    deficit = max(0, -found.equity - world.accounts[number].due)
+    return Standing(shortfall(world, context, number, filled), gap, deficit)
+
+
+def relieves(after: Standing, before: Standing) -> bool:
+    """Whether what an account in need does is a relief: it lacks less, and has not paid for that with what others would have to make good.
+
+    A position given up frees its whole margin; without this one could be bought back from a friend for more than its account is worth.
+    """
+    return after.shortfall < before.shortfall and after.gap <= before.gap and after.deficit <= before.deficit
 
 
 def required(world: World, context: Context, number: int, initial: int) -> int:

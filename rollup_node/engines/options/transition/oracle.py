@@ -11,7 +11,7 @@ from rollup_node.engines.options.transactions.actions import signer_of, update_d
 from rollup_node.engines.options.transactions.refusals import Refused
 from rollup_node.engines.options.transition.context import Context
 from rollup_node.engines.options.transition.margins import terms_of
-from rollup_node.engines.options.values import WAD
+from rollup_node.engines.options.values import INT64_MAX, WAD
 
 LIVE: Final = 0
 """Status of a series that is traded."""
@@ -141,7 +141,7 @@ def _require_sound(update: Any) -> None:
     expiries = [expiry for expiry, _ in forwards]
     places = [entry[:2] for entry in volatilities]
     if (
-        not spot
+        not 0 < spot <= INT64_MAX  # a settlement price becomes a mark
         or not 0 < discount <= WAD
         or confidence > WAD
         or any(not price for _, price in forwards)

@@ -26,12 +26,17 @@ from rollup_node.engines.options.transition import series as listing
 from rollup_node.engines.options.transition import trading
 from rollup_node.engines.options.transition.accounts import authorized
 from rollup_node.engines.options.transition.context import Context
-from rollup_node.engines.options.transition.margins import LIQUIDATING, shortfall
+from rollup_node.engines.options.transition.margins import LIQUIDATING, relieves, shortfall, standing
 from rollup_node.engines.options.transition.oracle import require_fresh
 
 LIQUIDATED: Final = 12
 SERIES_OVER: Final = 13
 """Reasons of removals beside those of the book."""
+
+INCLUDED_MATCHES: Final = 16
+"""With which an order's fixed gas has paid for its matches, failed ones too."""
+MATCH_GAS: Final = 10_000
+"""Of each further one: so a block's limit bounds what may be matched in it, or matched and taken back."""
 
 _TIMES_IN_FORCE: Final = tuple(TimeInForce)
 _SELF_TRADES: Final = tuple(SelfTrade)
@@ -112,14 +117,16 @@ def with_relief(world: World, context: Context, accounts: Iterable[int], operati
     """
     mark, kept = world.mark(), len(context.logs)
     result = operation()
-    short = {number: after for number in accounts if (after := shortfall(world, context, number))}
+    short = {
+        number: standing(world, context, number) for number in accounts if shortfall(world, context, number)
+    }
     if not short:
         return result
     world.undo(mark)
     del context.logs[kept:]
     for number, after in short.items():
-        if after >= shortfall(world, context, number):
-            raise Refused("InsufficientMargin", number, after)
+        if not relieves(after, standing(world, context, number)):
+            raise Refused("InsufficientMargin", number, after.shortfall)
     return operation()
 
 
@@ -220,12 +227,16 @@ class Match:
         self._world, self._context = world, context
         self._series, self._taker = series, taker
         self._sign = 1 if side is Side.BUY else -1
+        self._met = 0
         self.trades: list[trading.Trade] = []
 
     def __call__(self, maker: Resting, price: int, quantity: int) -> int:
         """How much of a match may be; what may be is settled."""
         world, context = self._world, self._context
         number = maker.account
+        self._met += 1
+        if self._met > INCLUDED_MATCHES:
+            context.spend(MATCH_GAS)
         if maker.expiry and maker.expiry <= context.timestamp:
             return 0
         if maker.reduce_only:
@@ -236,13 +247,15 @@ class Match:
         mark = world.mark()
         try:
             trade = self._make(number, price, quantity)
-        except Refused:
+        except Refused as exc:
+            if exc.arguments[:1] == (self._taker,):
+                raise  # it is the taker who can't: no maker loses an order for that
             world.undo(mark)
             return 0
-        after = shortfall(world, context, number, filled=(maker, quantity))
-        if after:
+        if shortfall(world, context, number, filled=(maker, quantity)):
+            after = standing(world, context, number, filled=(maker, quantity))
             world.undo(mark)
-            if after >= shortfall(world, context, number):
+            if not relieves(after, standing(world, context, number)):
                 return 0
             trade = self._make(number, price, quantity)
         self.trades.append(trade)

@@ -23,7 +23,7 @@ from rollup_node.engines.options.transactions import abi
 from rollup_node.engines.options.transactions.interfaces import BY_NAME, COMBOS
 from rollup_node.engines.options.transactions.refusals import Refused
 from rollup_node.engines.options.transition.accounts import account as known
-from rollup_node.engines.options.transition.accounts import credit, pay_out, primary, take
+from rollup_node.engines.options.transition.accounts import credit, pay_out, payable, primary, take
 from rollup_node.engines.options.transition.combos import State, combos_of, release_legs
 from rollup_node.engines.options.transition.context import WEI_PER_CASH, Context
 from rollup_node.engines.options.transition.margins import LIQUIDATING, terms_of
@@ -132,6 +132,10 @@ def _settle_leg(world: World, context: Context, number: int, combo: Combo, serie
 
 def _send(world: World, context: Context, combo: Combo, chain: int, account: int, amount: int) -> None:
     """The payoff was credited with the rest of the position; it goes on to where it is pledged."""
+    # what L1 hasn't got stays with the long leg's account: settlement waits for nobody
+    amount = min(amount, payable(world))
+    if not amount:
+        return
     credit(world, combo.account, -amount)
     paid = pay_out(world, context, amount, forced=True)
     call = BY_NAME["payPledge"]

@@ -46,7 +46,7 @@ def slice_of(
         kept = world.auctions[number].reserved
     positions = tuple(
         (series, part)
-        for series, quantity in trading.free_positions(account)
+        for series, quantity in trading.sellable(world, number)
         if (part := _part(quantity, share, world.series[series].lot))
     )
     available = account.cash - account.reserved - kept

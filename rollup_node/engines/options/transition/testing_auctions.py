@@ -29,7 +29,7 @@ from rollup_node.engines.options.transition.context import WEI_PER_CASH, Context
 from rollup_node.engines.options.transition.margins import LIQUIDATING, Risks, margin_of
 from rollup_node.engines.options.transition.testing import Desk, address, key_of
 from rollup_node.engines.options.transition.testing_floor import PLAYED, USERS, Floor
-from rollup_node.engines.options.transition.trading import free_positions
+from rollup_node.engines.options.transition.trading import sellable
 from rollup_node.engines.options.values import PARTS, PRICE_UNIT, QUANTITY_UNIT
 
 FUND = 400 * PRICE_UNIT
@@ -244,7 +244,7 @@ def _see(world: World, context: Context, number: int) -> _Seen:
     margin = margin_of(world, fresh, number)
     reserved = auction.reserved if auction else 0
     worth = Fraction(
-        sum(quantity * world.risk[series].mark for series, quantity in free_positions(account)), QUANTITY_UNIT
+        sum(quantity * world.risk[series].mark for series, quantity in sellable(world, number)), QUANTITY_UNIT
     )
     value = account.cash - account.reserved - reserved + worth
     return _Seen(

@@ -7,7 +7,7 @@ from rollup_node.engines.options.state.world import World
 from rollup_node.engines.options.transactions.refusals import Refused
 from rollup_node.engines.options.transition import fees
 from rollup_node.engines.options.transition.context import WEI_PER_CASH, Context
-from rollup_node.engines.options.transition.promises import slots
+from rollup_node.engines.options.transition.promises import promised, slots
 from rollup_node.engines.options.values import cash_for, int64, int128
 
 _new = tuple.__new__
@@ -42,13 +42,32 @@ def free_of(account: Account, series: int) -> int:
     return position_of(account, series) - dict(account.locks).get(series, 0)
 
 
-def free_positions(account: Account) -> tuple[tuple[int, int], ...]:
-    """Positions without what locked combos hold."""
+def sellable_of(world: World, number: int, series: int) -> int:
+    """Signed quantity held that no locked combo holds, and that isn't needed to keep one beside what is promised: what a liquidation may sell."""
+    account = world.accounts[number]
+    free = free_of(account, series)
+    if free and account.reserved and (locked := dict(account.locks).get(series, 0)):
+        bought, sold = promised(world, number, series)
+        return max(0, free - sold) if locked > 0 else min(0, free + bought)
+    return free
+
+
+def sellable(world: World, number: int) -> tuple[tuple[int, int], ...]:
+    """All of that, by series."""
+    account = world.accounts[number]
     if not account.locks:
         return account.positions
-    locked = dict(account.locks)
-    free = ((series, held - locked.get(series, 0)) for series, held in account.positions)
+    free = ((series, sellable_of(world, number, series)) for series, _ in account.positions)
     return tuple((series, quantity) for series, quantity in free if quantity)
+
+
+def require_kept(world: World, number: int, series: int) -> None:
+    """Refuse a position of which locked combos hold more than there is, or will be once what is promised is traded: a commit must not fail."""
+    account = world.accounts[number]
+    require_unlocked(number, account, series)
+    if account.reserved and (locked := dict(account.locks).get(series, 0)):
+        bought, sold = promised(world, number, series)
+        require_unlocked(number, moved(account, series, -sold if locked > 0 else bought), series)
 
 
 def require_unlocked(number: int, account: Account, series: int) -> None:
@@ -141,7 +160,7 @@ def settle(world: World, context: Context, trade: Trade, taker_cash: int, maker_
             raise Refused("TooMany", number, context.parameters.max_positions)
         held = position_of(before, series)
         if before.locks:
-            require_unlocked(number, after, series)
+            require_kept(world, number, series)
         interest += abs(held + signed) - abs(held)
     if interest:
         found = world.series[series]
