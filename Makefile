@@ -33,10 +33,10 @@ test-unit: setup
 	$(BIN)/pytest -m "not long" tests/unit tests/checks
 
 test-nodes: setup
-	$(BIN)/pytest -m "not docker and not long" --ignore tests/scenarios/bridge tests/chaos tests/runtimes tests/scenarios
+	$(BIN)/pytest -m "not docker and not long" --ignore tests/scenarios/bridge --ignore tests/scenarios/options tests/chaos tests/runtimes tests/scenarios
 
 test-bridge: setup
-	$(BIN)/pytest -m "not docker and not long" tests/scenarios/bridge
+	$(BIN)/pytest -m "not docker and not long" tests/scenarios/bridge tests/scenarios/options
 
 # All of what `make test` has a part of: five thousand simulated schedules and every shipped scenario, beside them a real crash at every
 # crash point; then containers, alone.

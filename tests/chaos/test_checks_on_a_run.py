@@ -27,7 +27,7 @@ from orchestrator.load.history import FILE_NAME, History, Kind, Result
 from orchestrator.load.load import Load
 from orchestrator.waiting import eventually
 
-pytestmark = [pytest.mark.chaos, pytest.mark.timeout(90)]
+pytestmark = [pytest.mark.chaos, pytest.mark.long, pytest.mark.timeout(90)]
 
 BROKEN = {"a wei from nowhere", "a leg that is missing", "a slot number with two contents"}
 """What is changed in the real run: each must be seen."""

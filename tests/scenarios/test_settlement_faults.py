@@ -23,7 +23,12 @@ from orchestrator.verification import Verification, live_sources, verify
 from orchestrator.verification.testing_settlement import GWEI, Settlement, next_nonce, now_on_l1, send, tagged
 from orchestrator.waiting import eventually
 
-pytestmark = [pytest.mark.process, pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(180)]
+pytestmark = [
+    pytest.mark.process,
+    pytest.mark.long,
+    pytest.mark.asyncio(loop_scope="module"),
+    pytest.mark.timeout(180),
+]
 
 PERIOD_S, INTERVAL = 4, 2
 SETTLED = "{block_time: 500ms, settlement: {challenge_period: 4s, proposal_interval: 1s}}"

@@ -334,7 +334,7 @@ async def _trade_with_viem(world: World, node: str, repository: Path, series: in
         "exchange": to_hex(EXCHANGE),
         "series": series,
     }
-    script = repository / "tests" / "scenarios" / "trade_options_with_viem.mjs"
+    script = repository / "tests" / "scenarios" / "options" / "trade_options_with_viem.mjs"
     said: dict[str, Any] = orjson.loads(await _output_of(node, str(script), orjson.dumps(given).decode()))
     return said
 
