@@ -19,11 +19,13 @@ from rollup_node.engines.options.risk.rows import Terms
 from rollup_node.engines.options.state.leaves import Account, Combo
 from rollup_node.engines.options.transition import combos, margins, pledges, trading
 from rollup_node.engines.options.transition.accounts import bucket_of, credit
+from rollup_node.engines.options.transition.block import Executed
 from rollup_node.engines.options.transition.context import Context
 from rollup_node.engines.options.transition.margins import Risks, margin_of
 from rollup_node.engines.options.transition.testing import EXPIRY, address, signed_call
 from rollup_node.engines.options.transition.testing_combos import STRIKES, Rollups, Side
 from rollup_node.engines.options.transition.testing_invariants import violations
+from rollup_node.engines.options.transition.testing_messages import events
 from rollup_node.engines.options.values import PRICE_UNIT, QUANTITY_UNIT, SECONDS_PER_DAY, WAD
 
 ODD = st.integers(1, 10**13)
@@ -217,13 +219,24 @@ def _story(seed: int) -> None:
     _hold(rollups)
     ended = rollups.expire(chance.choice([1_000, 2_650, 2_990, 3_010, 3_333.25, 12_000]))
     _hold(rollups)
+    covered = {
+        chain: _covered(executed, rollups.desks[chain].account("alice")) for chain, executed in ended.items()
+    }
     for chain, raws in rollups.carried(ended).items():
         assert [] == rollups.single(chain, *raws)
     for chain in chains:
         account = rollups.account(chain)
-        assert account.cash >= 0, f"{SOUND}: {account.cash} on {chain}"
+        assert account.cash >= covered[chain], f"{SOUND}: {account.cash} on {chain}"
         assert (0, 0, ()) == (account.due, account.locked, account.locks)
     _hold(rollups)
+
+
+def _covered(executed: Executed, number: int) -> int:
+    """What others have paid for an account's debt, before what was pledged to it came; a combo that gave way promises nothing any more."""
+    told = [event for receipt in executed.receipts for event in events(receipt)]
+    if "ComboBroken" in {name for name, _ in told}:
+        return 0
+    return sum(one[1] for name, one in told if name in {"InsurancePaid", "LossShared"} and one[0] == number)
 
 
 def _require_longs_to_be_worth_nothing(rollups: Rollups, sides: list[Side]) -> None:

@@ -67,10 +67,10 @@ def test_a_relief_leaves_nobody_else_a_loss() -> None:
         desk.world.undo(start)
 
 
-def test_nobody_takes_out_what_l1_does_not_hold() -> None:
-    """A settlement makes a winner richer than the vault, before the loser's debt is anybody's loss: what is there can be withdrawn, and blocks go on."""
-    desk = Desk(FREE)
-    call, _ = desk.open_market({"winner": 5_000, "loser": 5_000})
+def _settled_to_a_debt(**parameters: int) -> tuple[Desk, int]:
+    """A desk just before the block of a settlement whose winner is owed more than its loser has; and the winner."""
+    desk = Desk(replace(FREE, **parameters))
+    call, _ = desk.open_market({"winner": 5_000, "loser": 5_000, "saver": 20_000})
     winner, loser = desk.account("winner"), desk.account("loser")
     desk.timestamp = EXPIRY - 200
     desk.block(desk.update(3_000 * DOLLAR))
@@ -78,16 +78,42 @@ def test_nobody_takes_out_what_l1_does_not_hold() -> None:
         desk.send("loser", "placeOrder", order(loser, call, 100 * DOLLAR, -40_000)),
         desk.send("winner", "placeOrder", order(winner, call, 100 * DOLLAR, 40_000)),
     )
-    for before in (61, 1):
+    for before in (61, 3):
         desk.timestamp = EXPIRY - before
         desk.block(desk.update(20_000 * DOLLAR))
-    cash = desk.world.accounts[winner].cash
-    assert cash > 10_000 * DOLLAR
-    taking = [
-        desk.send("winner", "withdraw", winner, address("winner"), amount)
-        for amount in (cash, 10_000 * DOLLAR)
-    ]
-    assert ["WithdrawalCapped", ""] == errors_of(desk.block(*taking, seconds=0))
+    desk.timestamp = EXPIRY - 1
+    return desk, winner
+
+
+def test_who_withdraws_in_the_block_of_a_settlement_bears_the_loss_like_all_others() -> None:
+    """The debt is covered, and what is missing shared, before any user's transaction: at once or three blocks later, a saver is left the same."""
+    left = []
+    for waits in (0, 3):
+        desk, winner = _settled_to_a_debt()
+        taking = desk.send("winner", "withdraw", winner, address("winner"), 30_000 * DOLLAR)
+        blocks = [[desk.update(20_000 * DOLLAR)] for _ in range(waits + 1)]
+        blocks[-1].append(taking)
+        for transactions in blocks:
+            executed = desk.block(*transactions)
+        assert "" == errors_of(executed)[-1]
+        now = desk.world.globals
+        assert now.shared_loss > 0
+        assert not violations(desk.world)
+        left.append((now.vault, now.shared_loss))
+    assert left[0] == left[1]
+
+
+def test_nobody_takes_out_what_l1_does_not_hold() -> None:
+    """While only a block's limit keeps the fund from covering a debt, winners are owed more than there is: what is there can be withdrawn, and blocks go on."""
+    desk, winner = _settled_to_a_debt(max_insurance_loss=1)
+    now, fund = desk.world.globals, DOLLAR
+    desk.world.globals = replace(now, insurance=fund, vault=now.vault + fund * WEI_PER_CASH)
+    desk.block(desk.update(20_000 * DOLLAR))
+    assert any(account.cash < 0 for account in desk.world.accounts.values())
+    there, cash = desk.world.globals.vault // WEI_PER_CASH, desk.world.accounts[winner].cash
+    assert cash > there
+    taking = [desk.send("winner", "withdraw", winner, address("winner"), amount) for amount in (cash, there)]
+    assert ["WithdrawalCapped", ""] == errors_of(desk.block(*taking))
     assert 0 == desk.world.globals.vault
     assert not violations(desk.world)
 

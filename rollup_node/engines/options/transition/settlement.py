@@ -4,7 +4,7 @@ What longs receive is rounded down and what shorts pay is rounded up, so a serie
 is dust: positions of a series sum to zero, so payments do too.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -38,6 +38,18 @@ def steps(world: World, context: Context) -> Iterable[tuple[str, tuple[Any, ...]
         accounts = holders[number]
         for start in range(0, max(1, len(accounts)), most):
             yield "settle", (number, tuple(accounts[start : start + most]))
+    yield from _covers(world, context)
+
+
+def _covers(world: World, context: Context) -> Iterator[tuple[str, tuple[Any, ...]]]:
+    """Derived: whom settlement left with nothing but debts, at once, for whoever withdraws in this very block bears a loss like all others."""
+    broke = [
+        number
+        for number, account in sorted(world.accounts.items())
+        if not account.positions and account.cash + account.due < 0
+    ]
+    for number in broke[: context.parameters.max_liquidations]:
+        yield "liquidate", (number,)
 
 
 def apply_expire(world: World, context: Context, arguments: tuple[Any, ...]) -> bytes:
