@@ -38,19 +38,18 @@ test-nodes: setup
 test-bridge: setup
 	$(BIN)/pytest -m "not docker and not long" tests/scenarios/bridge tests/scenarios/options
 
-# All of what `make test` has a part of: five thousand simulated schedules and every shipped scenario, beside them a real crash at every
-# crash point; then containers, alone.
+# What `make test` has a part of, or has no time for: five thousand simulated schedules, random runs and long stories of settlement; beside
+# them a real crash at every crash point and every shipped scenario; then containers, alone.
 test-long: setup
 	$(MAKE) --no-print-directory --jobs=2 test-long-drawn test-long-crashes
 	$(MAKE) --no-print-directory test-long-docker
 
 test-long-drawn: setup
 	$(BIN)/pytest -m long tests/unit
-	$(BIN)/pytest tests/chaos/test_every_scenario.py
 	$(BIN)/pytest -m "long and not docker" tests/scenarios
 
 test-long-crashes: setup
-	$(BIN)/pytest -m "long and not docker" --ignore tests/chaos/test_every_scenario.py tests/chaos
+	$(BIN)/pytest -m "long and not docker" tests/chaos
 
 # Skips, and says what would start an engine, where none answers, as test-docker does.
 test-long-docker: setup

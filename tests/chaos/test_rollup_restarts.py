@@ -90,6 +90,7 @@ async def everything_up(net: Devnet) -> None:
     await eventually(up, 20, "every rollup up")
 
 
+@pytest.mark.long
 async def test_killed_at_random_moments_it_comes_back_to_the_same_chain(
     net: Devnet, signed: Callable[..., str]
 ) -> None:

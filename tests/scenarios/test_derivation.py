@@ -19,7 +19,12 @@ from orchestrator.topology.plan import Account
 from orchestrator.verification import live_sources, verify
 from orchestrator.waiting import eventually
 
-pytestmark = [pytest.mark.process, pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(180)]
+pytestmark = [
+    pytest.mark.process,
+    pytest.mark.long,
+    pytest.mark.asyncio(loop_scope="module"),
+    pytest.mark.timeout(180),
+]
 
 QUICK = "l1: {block_time: 500ms, confirmations: 1}\nmessaging: {sequencing_window: 6s, slot: 100ms, publish_every: 500ms}"
 PORTAL = op_artifact("OptimismPortal").interface

@@ -21,7 +21,12 @@ from orchestrator.verification.testing import LyingClient, flipped
 from orchestrator.verification.testing_load import Work, send_mixed, settled
 from orchestrator.waiting import eventually
 
-pytestmark = [pytest.mark.process, pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(150)]
+pytestmark = [
+    pytest.mark.process,
+    pytest.mark.long,
+    pytest.mark.asyncio(loop_scope="module"),
+    pytest.mark.timeout(150),
+]
 
 NAME = "blobs"
 BLOB = "{data_availability: blob, settlement: {challenge_period: 4s, proposal_interval: 2s}}"

@@ -615,6 +615,7 @@ def _witnessed() -> bool:
     return everything == seen and Bridging.claims > 0
 
 
+@pytest.mark.long
 @pytest.mark.timeout(300)
 def test_random_bridging_conserves_every_wei(engines: None) -> None:
     """Runs of 300 steps and many short ones, until all was seen: the chains agree with the model and add up after every step.

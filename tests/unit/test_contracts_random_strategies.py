@@ -435,6 +435,7 @@ def _witnessed() -> bool:
     return commits | aborts <= ends and "REFUNDED" in {state for _, *states in ends for state in states}
 
 
+@pytest.mark.long
 @pytest.mark.timeout(300)
 def test_random_strategies_end_whole(engines: None) -> None:
     """Many runs, until every end was seen."""

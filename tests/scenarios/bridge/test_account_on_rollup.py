@@ -18,7 +18,12 @@ from orchestrator.devnet import Devnet
 from orchestrator.topology.plan import Account
 from orchestrator.waiting import eventually
 
-pytestmark = [pytest.mark.process, pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(150)]
+pytestmark = [
+    pytest.mark.process,
+    pytest.mark.long,
+    pytest.mark.asyncio(loop_scope="module"),
+    pytest.mark.timeout(150),
+]
 
 SINK = "0x" + "5a" * 20
 SETTLED = "{block_time: 500ms, settlement: {challenge_period: 1s, proposal_interval: 500ms}}"

@@ -150,6 +150,7 @@ async def test_whoever_started_it_may_go(
     await nothing_is_locked(net)
 
 
+@pytest.mark.long
 async def test_wrong_questions_are_answered_in_words(net: Devnet, inside: Rollnet, rollnet: Rollnet) -> None:
     """No such strategy, no id, no such way, a bundle that cannot be, a deadline that is over: exit 2 (1 where L1 refused), and what to do next."""
     unknown = "0x" + "ab" * 32
@@ -166,6 +167,7 @@ async def test_wrong_questions_are_answered_in_words(net: Devnet, inside: Rollne
         assert (code, True) == (said.code, words in said.out + said.err), (arguments, said)
 
 
+@pytest.mark.long
 async def test_a_dead_sequencer_takes_nothing_apart(net: Devnet, say: Tell) -> None:
     """Gamma's dies for good when one strategy has locked everywhere and before another is opened: each ends everywhere in the same way."""
     locked = await opened(net, 7, say, lifetime_s=14)
@@ -193,6 +195,7 @@ async def test_a_dead_sequencer_takes_nothing_apart(net: Devnet, say: Tell) -> N
         await net.node("gamma-sequencer").restart()
 
 
+@pytest.mark.long
 async def test_a_killed_relayer_goes_on_where_it_was(net: Devnet, say: Tell) -> None:
     """Killed when all is locked and away beyond the deadline of one of two strategies: that one is aborted, the other commits, both once."""
     patient = await opened(net, 9, say)

@@ -20,7 +20,12 @@ from orchestrator.tracing.gas import Purpose, account_gas
 from orchestrator.tracing.stages import way_to
 from orchestrator.waiting import eventually
 
-pytestmark = [pytest.mark.process, pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(150)]
+pytestmark = [
+    pytest.mark.process,
+    pytest.mark.long,
+    pytest.mark.asyncio(loop_scope="module"),
+    pytest.mark.timeout(150),
+]
 
 ROLLUP = "{engine: evm, block_time: 400ms, settlement: {challenge_period: 1s, proposal_interval: 800ms}}"
 QUICK = """\

@@ -22,7 +22,12 @@ from orchestrator.cli.testing import Rollnet, within
 from orchestrator.devnet import Devnet
 from orchestrator.settlement.deployments import deployments
 
-pytestmark = [pytest.mark.process, pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(150)]
+pytestmark = [
+    pytest.mark.process,
+    pytest.mark.long,
+    pytest.mark.asyncio(loop_scope="module"),
+    pytest.mark.timeout(150),
+]
 
 QUICK = "l1: {block_time: 400ms, confirmations: 1}"
 SETTLED = "{block_time: 500ms, settlement: {challenge_period: 1s, proposal_interval: 500ms}}"
