@@ -232,7 +232,7 @@ def test_any_history_with_any_deaths_has_the_roots_of_its_blocks(story: list[tup
 
 
 @pytest.mark.long
-@settings(max_examples=300)
+@settings(max_examples=100)
 @given(stories)
 def test_many_histories_with_many_deaths_have_the_roots_of_their_blocks(story: list[tuple[str, int]]) -> None:
     """As above, more of them."""

@@ -158,7 +158,7 @@ def test_breakers_keep_their_promises(seed: int) -> None:
 
 
 @pytest.mark.long  # the ring of every day has a part of it
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(st.integers(0, 2**32))
 def test_breakers_keep_their_promises_for_long(seed: int) -> None:
     """The same, longer and more often."""

@@ -173,7 +173,7 @@ def test_every_schedule_conserves_cash_and_margin(schedule: dict[str, int], seed
 
 
 @pytest.mark.long  # the ring of every day has a part of it
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(schedules, st.integers(0, 2**32))
 def test_many_schedules_conserve_cash_and_margin(schedule: dict[str, int], seed: int) -> None:
     """The same, longer and more often."""
