@@ -14,7 +14,7 @@ from pydantic_core import CoreSchema
 from bridge.wire.stages import Stage
 from orchestrator.topology.errors import shown
 from orchestrator.topology.fields import DurationBetween, complaint
-from orchestrator.topology.spec import Section, notes
+from orchestrator.topology.sections import Section, notes
 
 EVENTS = (*map(str, Stage), "node.started", "node.recovered", "log.cut")
 """Journal events that a fault may wait for."""

@@ -36,8 +36,9 @@ from orchestrator.topology.load import CHAOS, load_topology, read_topology
 from orchestrator.topology.plan import Plan
 from orchestrator.topology.resolve import make_plan
 from orchestrator.topology.rules import broken_rules as broken_topology
+from orchestrator.topology.sections import Section
 from orchestrator.topology.source import file_name, read_source
-from orchestrator.topology.spec import Section, TopologySpec
+from orchestrator.topology.spec import TopologySpec
 from orchestrator.topology.wording import findings_of
 
 Part = TypeVar("Part", bound=Section)

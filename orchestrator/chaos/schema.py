@@ -18,7 +18,8 @@ from orchestrator.chaos.spec import SECTIONS, ScenarioSpec
 from orchestrator.checks.coverage import WORDS
 from orchestrator.topology.load import CHAOS
 from orchestrator.topology.schema import DIALECT, TABLE_HEAD, FileSchema, field_row
-from orchestrator.topology.spec import Section, TopologySpec
+from orchestrator.topology.sections import Section
+from orchestrator.topology.spec import TopologySpec
 
 SCHEMA_FILE = Path("docs/scenario.schema.json")
 REFERENCE_FILE = Path("docs/reference/chaos.md")

@@ -14,8 +14,9 @@ from orchestrator.chaos.fault_spec import KINDS, Duration, Fault, FaultSpec, Lin
 from orchestrator.checks import CHECKERS
 from orchestrator.topology.errors import KeyPath
 from orchestrator.topology.fields import DurationBetween, Name
+from orchestrator.topology.sections import Section, notes
 from orchestrator.topology.spec import SECTIONS as TOPOLOGY_SECTIONS
-from orchestrator.topology.spec import Section, TopologySpec, notes
+from orchestrator.topology.spec import TopologySpec
 from orchestrator.topology.wording import Format
 
 PATH, INLINE = "path", "inline"

@@ -24,8 +24,6 @@ _ACCOUNTS, _EXCHANGE, _ORACLE = (
     artifact(name).interface for name in ("IOptionsAccounts", "IOptionsExchange", "IOptionsOracle")
 )
 
-ANY_BUNDLE: Final = bytes(32)
-"""An action that names this one may run anywhere."""
 Update = tuple[bytes, int, int, int, int, int, tuple[tuple[int, int], ...], tuple[tuple[int, int, int], ...]]
 """``IOptionsOracle.Update``."""
 
@@ -40,7 +38,7 @@ class Action:
     expiry: int
     """Last second in which it counts, by the block's time."""
     bundle: bytes
-    """32 bytes: the bundle in which it must run, or :data:`ANY_BUNDLE`."""
+    """32 bytes: the bundle in which it must run; zeros: anywhere."""
     target: str
     """System address."""
     call: bytes

@@ -9,6 +9,7 @@ import math
 from orchestrator.topology.accounts import derive_oracle_signers, derive_roles, derive_users
 from orchestrator.topology.errors import InvalidTopology, Problem, render_path
 from orchestrator.topology.limits import node_limits
+from orchestrator.topology.options_spec import BreakersSpec, OptionsSpec
 from orchestrator.topology.plan import (
     L1_BRIDGE,
     BreakersPlan,
@@ -22,7 +23,7 @@ from orchestrator.topology.plan import (
     SettlementPlan,
 )
 from orchestrator.topology.rules import broken_rules, chain_ids
-from orchestrator.topology.spec import BreakersSpec, MarketSpec, OptionsSpec, RollupSpec, TopologySpec
+from orchestrator.topology.spec import MarketSpec, RollupSpec, TopologySpec
 from orchestrator.topology.strikes import strikes_of
 from orchestrator.topology.timing import (
     block_time,

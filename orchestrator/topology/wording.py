@@ -15,7 +15,8 @@ from pydantic_core import ErrorDetails
 
 from orchestrator.topology.errors import MAX_SHOWN, Finding, KeyPath, render_path, shown
 from orchestrator.topology.fields import COMPLAINT
-from orchestrator.topology.spec import SECTIONS, Section
+from orchestrator.topology.sections import Section
+from orchestrator.topology.spec import SECTIONS
 
 _YES = {"yes", "on", "y"}
 _NO = {"no", "off", "n"}

@@ -29,7 +29,7 @@ from orchestrator.topology.errors import InvalidTopology, Problem
 from orchestrator.topology.load import load_topology, read_topology
 from orchestrator.topology.resolve import make_plan
 from orchestrator.topology.schema import json_schema as topology_schema
-from orchestrator.topology.spec import Section
+from orchestrator.topology.sections import Section
 
 ROOT = Path(__file__).parents[2]
 SCENARIOS = sorted((ROOT / "scenarios").glob("*.yaml"))

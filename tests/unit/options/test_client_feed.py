@@ -28,7 +28,6 @@ MARKET = PLAN.market
 assert MARKET is not None
 MAKER = PLAN.role("maker")
 SERIES = listed_series(MARKET, START)
-TRUSTED_S = 120.0
 
 
 @dataclass

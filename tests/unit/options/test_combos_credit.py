@@ -1,7 +1,6 @@
 """The locked-combo credit is sound and never dearer: every rollup can pay at every price, by references that know nothing of the code."""
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import replace
 from random import Random
 from typing import Any
@@ -17,6 +16,7 @@ from rollup_node.engines.options.risk.grid import SCENARIOS, ladder
 from rollup_node.engines.options.risk.margin import Mode, margin
 from rollup_node.engines.options.risk.rows import Terms
 from rollup_node.engines.options.state.leaves import Account, Combo
+from rollup_node.engines.options.testing_mutants import patched
 from rollup_node.engines.options.transition import combos, margins, pledges, trading
 from rollup_node.engines.options.transition.accounts import bucket_of, credit
 from rollup_node.engines.options.transition.block import Executed
@@ -346,22 +346,12 @@ MUTANTS: list[tuple[Any, str, Callable[[Any], Any], str]] = [
 ]
 
 
-@contextmanager
-def _patched(target: Any, name: str, made: Callable[[Any], Any]) -> Iterator[None]:
-    old = getattr(target, name)
-    setattr(target, name, made(old))
-    try:
-        yield
-    finally:
-        setattr(target, name, old)
-
-
 @pytest.mark.parametrize(
     ("target", "name", "made", "why"), MUTANTS, ids=[one[2].__name__.strip("_") for one in MUTANTS]
 )
 def test_a_mutant_is_caught(target: Any, name: str, made: Callable[[Any], Any], why: str) -> None:
     """A credit for an unlocked leg, a lock that holds nothing, money twice, half the requirement: some story breaks."""
-    with _patched(target, name, made), pytest.raises(AssertionError, match=why):
+    with patched(target, name, made), pytest.raises(AssertionError, match=why):
         _stories()
 
 
@@ -374,7 +364,7 @@ def test_a_requirement_rounded_down_is_caught() -> None:
     """By less than a unit of cash: still somebody's loss."""
     spread = [(-7, _terms(1_000_001, is_call=True), 0), (7, _terms(2_000_002, is_call=True), 1)]
     _all_can_pay(spread, 1)
-    with _patched(risk_combos, "ceil_divide", _rounds_down), pytest.raises(AssertionError, match=SOUND):
+    with patched(risk_combos, "ceil_divide", _rounds_down), pytest.raises(AssertionError, match=SOUND):
         _all_can_pay(spread, 1)
 
 
@@ -383,7 +373,7 @@ def test_a_half_lock_that_derivation_let_pass_would_be_money_from_nowhere() -> N
     rollups = Rollups()
     sides: list[Side] = [(901, 3_000, True, -1), (902, 3_200, True, 1)]
     half = {901: rollups.locks(sides)[901]}
-    with _patched(bundle, "require_twins", _locks_hold_nothing_in_bundles):
+    with patched(bundle, "require_twins", _locks_hold_nothing_in_bundles):
         assert [] == rollups.run(half)[1]
     rollups.expire(9_000)
     rollups.single(901, seconds=rollups.desks[901].parameters.pledge_seconds)

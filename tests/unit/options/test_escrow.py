@@ -1,7 +1,6 @@
 """Strategies over the bridge on an options rollup: all legs or none, pledges as long as they are locked and no longer (I13)."""
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -14,6 +13,7 @@ from bridge.contracts.artifacts import artifact
 from bridge.wire.keccak import keccak256
 from rollup_node.engines.options.state.snapshot import dump, load
 from rollup_node.engines.options.state.world import World
+from rollup_node.engines.options.testing_mutants import patched
 from rollup_node.engines.options.transactions.refusals import selector_of
 from rollup_node.engines.options.transition import amm, escrow, reservations
 from rollup_node.engines.options.transition.context import Context
@@ -64,16 +64,6 @@ def test_the_seasons_meet_every_end() -> None:
     assert {Lock.LOCKED, Lock.REFUSED, Lock.COMMITTED, Lock.RELEASED, Lock.REFUNDED} <= met
 
 
-@contextmanager
-def _patched(target: Any, name: str, made: Callable[[Any], Any]) -> Iterator[None]:
-    old = getattr(target, name)
-    setattr(target, name, made(old))
-    try:
-        yield
-    finally:
-        setattr(target, name, old)
-
-
 def _keeps_pledges_of_makers(old: Any) -> Any:
     return lambda world, number, amount: old(world, number, amount) if number in (2, 3) else None
 
@@ -114,7 +104,7 @@ MUTANTS: list[tuple[Any, str, Callable[[Any], Any]]] = [
 @pytest.mark.parametrize(("target", "name", "made"), MUTANTS, ids=[one[2].__name__[1:] for one in MUTANTS])
 def test_a_mutant_is_caught(target: Any, name: str, made: Callable[[Any], Any]) -> None:
     """Each of these mistakes shows within a few seasons."""
-    with _patched(target, name, made), pytest.raises(AssertionError):
+    with patched(target, name, made), pytest.raises(AssertionError):
         _seasons(8)
 
 
@@ -288,7 +278,7 @@ def test_what_is_set_aside_moves_the_market_makers_price() -> None:
     """What the property above is worth: if it didn't, many trades at one price would be had, and sold back dearer."""
     moves = [("lock", 0, 30)] * 3 + [("commit", 0, 0)] * 3
     _plays_with_the_market_maker(moves)
-    with _patched(amm, "promises", lambda _: lambda *_: ()), pytest.raises(AssertionError):
+    with patched(amm, "promises", lambda _: lambda *_: ()), pytest.raises(AssertionError):
         _plays_with_the_market_maker(moves)
 
 

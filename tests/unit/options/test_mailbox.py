@@ -1,7 +1,6 @@
 """Messages to and from an options rollup: named as everywhere, told as everywhere, executed once or refunded, and no wei lost."""
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -20,6 +19,7 @@ from rollup_node.engines.options.reads.bridge import BRIDGE_VIEWS
 from rollup_node.engines.options.reads.transactions import logs_json
 from rollup_node.engines.options.state.snapshot import dump, load
 from rollup_node.engines.options.state.world import World
+from rollup_node.engines.options.testing_mutants import patched
 from rollup_node.engines.options.transactions.interfaces import (
     ACCOUNTS,
     BRIDGE_ERRORS,
@@ -239,16 +239,6 @@ def test_every_message_ends_in_one_way_and_no_wei_is_lost(seed: int) -> None:
     assert world.root() == load(dump(world)).root()
 
 
-@contextmanager
-def _patched(target: Any, name: str, made: Callable[[Any], Any]) -> Iterator[None]:
-    old = getattr(target, name)
-    setattr(target, name, made(old))
-    try:
-        yield
-    finally:
-        setattr(target, name, old)
-
-
 def _delivers_twice(old: Any) -> Any:
     def state(world: World, box: Box, name: bytes) -> int:
         found = int(old(world, box, name))
@@ -303,7 +293,7 @@ def _gives_to_the_speaker(old: Any) -> Any:
 )
 def test_a_mutant_is_caught(target: Any, name: str, made: Callable[[Any], Any]) -> None:
     """Each of these mistakes shows within a few days."""
-    with _patched(target, name, made), pytest.raises(AssertionError):
+    with patched(target, name, made), pytest.raises(AssertionError):
         _days(12)
 
 

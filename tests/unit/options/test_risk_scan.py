@@ -13,7 +13,6 @@ from rollup_node.engines.options.risk.testing import TERMS, oracle, risks_of
 from rollup_node.engines.options.values import INT64_MAX, INT64_MIN, INT128_MAX
 
 RISKS = [risks_of()[terms.series] for terms in TERMS]
-NAMED = dict(enumerate(RISKS))
 SIZES = st.sampled_from((10, 10**6, 10**9, 10**12, 10**15, INT64_MAX))
 
 

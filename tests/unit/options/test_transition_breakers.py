@@ -1,8 +1,6 @@
 """Breakers: a level follows from the block, rises at once, falls step by step after a cool-off, and never stops who must get out."""
 
 import random
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
@@ -11,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rollup_node.engines.options.risk.breakers import Level
+from rollup_node.engines.options.testing_mutants import patched
 from rollup_node.engines.options.transactions import abi
 from rollup_node.engines.options.transactions.decode import read_message
 from rollup_node.engines.options.transactions.interfaces import BY_NAME, EVENTS
@@ -179,16 +178,6 @@ def test_a_street_meets_every_level() -> None:
     assert {"BreakerOpen", "WithdrawalCapped"} <= set().union(*(street.met for street in streets))
 
 
-@contextmanager
-def _patched(target: Any, name: str, made: Any) -> Iterator[None]:
-    old = getattr(target, name)
-    setattr(target, name, made)
-    try:
-        yield
-    finally:
-        setattr(target, name, old)
-
-
 class _OnlyAtRest:
     """A liquidation section that the breaker stops."""
 
@@ -224,7 +213,7 @@ def _caps_everybody(world: Any, context: Any, amount: int) -> None:
 )
 def test_a_breaker_that_fails_is_caught(target: Any, name: str, made: Any, caught: str) -> None:
     """Each of these mistakes breaks a promise within a few streets."""
-    with _patched(target, name, made), pytest.raises(AssertionError, match=caught):
+    with patched(target, name, lambda _: made), pytest.raises(AssertionError, match=caught):
         _streets()
 
 

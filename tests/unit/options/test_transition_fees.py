@@ -1,8 +1,7 @@
 """Fees by kind of transaction, whatever the schedule: cash is conserved, fees are rounded against who pays, margin allows them."""
 
 import random
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -11,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bridge.wire.signing import UnsignedTransaction, sign_transaction
+from rollup_node.engines.options.testing_mutants import patched
 from rollup_node.engines.options.transactions import abi
 from rollup_node.engines.options.transactions.decode import Call, read_message
 from rollup_node.engines.options.transactions.interfaces import BY_NAME, EVENTS
@@ -197,16 +197,6 @@ DEAR = (
 )
 
 
-@contextmanager
-def _patched(name: str, made: Callable[[Any], Any]) -> Iterator[None]:
-    old = getattr(fees, name)
-    setattr(fees, name, made(old))
-    try:
-        yield
-    finally:
-        setattr(fees, name, old)
-
-
 def _vanishes(old: Any) -> Any:
     return fees.note
 
@@ -258,7 +248,7 @@ def _pays_the_fund_twice(old: Any) -> Any:
 )
 def test_a_mutant_is_caught(name: str, made: Callable[[Any], Any], caught: str) -> None:
     """Each of these mistakes breaks the property within one crowd."""
-    with _patched(name, made), pytest.raises(AssertionError, match=caught):
+    with patched(fees, name, made), pytest.raises(AssertionError, match=caught):
         Till(DEAR).play(3, 16)
 
 

@@ -10,6 +10,7 @@ import pytest
 
 from rollup_node.engines.options.book import matching
 from rollup_node.engines.options.state.world import World
+from rollup_node.engines.options.testing_mutants import patched
 from rollup_node.engines.options.transition import (
     accounts,
     block,
@@ -23,16 +24,6 @@ from rollup_node.engines.options.transition import (
 from rollup_node.engines.options.transition.context import Context
 from rollup_node.engines.options.transition.margins import margin_of
 from rollup_node.engines.options.transition.testing_floor import crowd
-
-
-@contextmanager
-def _patched(target: Any, name: str, made: Callable[[Any], Any]) -> Iterator[None]:
-    old = getattr(target, name)
-    setattr(target, name, made(old))
-    try:
-        yield
-    finally:
-        setattr(target, name, old)
 
 
 def _free_premium(old: Any) -> Any:
@@ -159,7 +150,7 @@ MUTANTS: list[tuple[str, Any, str, Callable[[Any], Any]]] = [
 )
 def test_a_mutant_is_caught(which: str, target: Any, name: str, made: Callable[[Any], Any]) -> None:
     """Each of these mistakes breaks an invariant within a few hundred blocks of the crowd."""
-    with _patched(target, name, made), pytest.raises(AssertionError, match=which):
+    with patched(target, name, made), pytest.raises(AssertionError, match=which):
         _crowds()
 
 
@@ -199,7 +190,7 @@ def _liquidations_watched() -> Iterator[Counter[str]]:
 
         return cover
 
-    with _patched(liquidation, "_close", watched), _patched(insurance, "cover", covered):
+    with patched(liquidation, "_close", watched), patched(insurance, "cover", covered):
         yield met
 
 
