@@ -56,6 +56,25 @@ def footprint_of(client: Any, filters: Mapping[str, str]) -> Mapping[str, frozen
     }
 
 
+def footprint_beside(home: Path) -> Mapping[str, frozenset[str]]:
+    """Names of all that an engine has but what belongs to another state home: that may come and go while other tests run."""
+
+    def others(one: Any) -> bool:
+        return bool((one["Labels"] or {}).get(labels.HOME, str(home)) != str(home))
+
+    client = docker.APIClient()
+    try:
+        return {
+            "containers": frozenset(
+                one["Names"][0] for one in client.containers(all=True) if not others(one)
+            ),
+            "networks": frozenset(one["Name"] for one in client.networks() if not others(one)),
+            "volumes": frozenset(one["Name"] for one in client.volumes()["Volumes"] or [] if not others(one)),
+        }
+    finally:
+        client.close()
+
+
 def guards_of(run_ids: Collection[str]) -> list[int]:
     """Processes that watch over runs; what one that has lost its supervisor does is done when it is gone."""
     found = []
