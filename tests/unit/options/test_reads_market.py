@@ -13,7 +13,8 @@ from rollup_node.engines.options.state import tree
 from rollup_node.engines.options.state.leaves import Account, decode
 from rollup_node.engines.options.testing import Both, options_engine
 from rollup_node.engines.options.transition.context import Context
-from rollup_node.engines.options.transition.margins import Risks, pending_of
+from rollup_node.engines.options.transition.margins import Risks
+from rollup_node.engines.options.transition.open_orders import pending_of
 from rollup_node.engines.options.transition.testing import EXPIRY, Desk, address, order
 from rollup_node.engines.options.values import PRICE_UNIT
 

@@ -19,7 +19,8 @@ from rollup_node.engines.options.transactions.interfaces import FUNCTIONS, L1_BL
 from rollup_node.engines.options.transactions.refusals import Refused
 from rollup_node.engines.options.transition.accounts import owner_of
 from rollup_node.engines.options.transition.context import WEI_PER_CASH, Context
-from rollup_node.engines.options.transition.margins import margin_of, pending_of, required
+from rollup_node.engines.options.transition.margins import margin_of, required
+from rollup_node.engines.options.transition.open_orders import pending_of
 from rollup_node.engines.options.values import QUANTITY_UNIT, Overflow, ceil_divide
 
 STUB_CODE: Final = b"\xfe"

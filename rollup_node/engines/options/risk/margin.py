@@ -16,7 +16,7 @@ from typing import NamedTuple
 from rollup_node.engines.options.risk import portfolio, standard
 from rollup_node.engines.options.risk.parameters import DEFAULT_PARAMETERS, RiskParameters
 from rollup_node.engines.options.risk.pending import Pending
-from rollup_node.engines.options.risk.portfolio import Sums
+from rollup_node.engines.options.risk.portfolio import OpenSums, Sums
 from rollup_node.engines.options.risk.rows import SeriesRisk
 from rollup_node.engines.options.values import QUANTITY_UNIT, ceil_divide, int128
 
@@ -74,6 +74,7 @@ def margin(
     locked: int = 0,
     parameters: RiskParameters = DEFAULT_PARAMETERS,
     sums: Sums | None = None,
+    opened: OpenSums | None = None,
 ) -> Margin:
     """Margin of an account.
 
@@ -86,6 +87,7 @@ def margin(
         locked: What the account's locked legs here require, micro-USD (``combos.lock``).
         parameters: The rollup's.
         sums: Of the positions, where they are kept; of use in portfolio mode.
+        opened: Of the open orders, where they are kept; of the same use.
 
     Raises:
         Overflow: a figure doesn't fit 128 bits.
@@ -93,7 +95,7 @@ def margin(
     """
     if mode is Mode.PORTFOLIO:
         sums = sums or portfolio.sums_of(positions, risks)
-        found, short = portfolio.requirement_of(sums, risks, pending, parameters), sums.shorts > 0
+        found, short = portfolio.requirement_of(sums, risks, pending, parameters, opened), sums.shorts > 0
     else:
         found = standard.requirement(positions, risks, pending, parameters)
         short = any(quantity < 0 for _, quantity in positions)

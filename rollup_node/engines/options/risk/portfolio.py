@@ -116,30 +116,82 @@ def requirement(
     return requirement_of(sums_of(positions, risks), risks, pending, parameters)
 
 
+class OpenSums:
+    """What the open orders of an account come to at their worst, by series and in all; brought up to date by the series that differ.
+
+    Lasts for as long as risks do.
+    """
+
+    __slots__ = ("doubt", "losses", "parts")
+
+    def __init__(self) -> None:
+        self.parts: dict[int, _Part] = {}
+        """By series."""
+        self.losses: dict[int, int] = {}
+        """Lanes by underlying, of all parts."""
+        self.doubt = 0
+        """Of all parts."""
+
+    def update(
+        self, pending: Sequence[Pending], held: Mapping[int, int], risks: Mapping[int, SeriesRisk]
+    ) -> None:
+        """Of these orders, with these positions by series; who passes the same entries again says that they are the same."""
+        parts = self.parts
+        for entry in pending:
+            series = entry[0]
+            known = parts.get(series)
+            if known is not None and known[0] is entry and (known[1] == held.get(series, 0) or not entry[2]):
+                continue
+            part = _part(entry, held.get(series, 0), risks[series])
+            if known is not None:
+                self._take_out(known)
+            parts[series] = part
+            _, _, underlying, lost, doubt = part
+            self.losses[underlying] = self.losses.get(underlying, 0) + lost
+            self.doubt += doubt
+        if len(parts) > len(pending):
+            for series in parts.keys() - {entry.series for entry in pending}:
+                self._take_out(parts.pop(series))
+
+    def _take_out(self, part: "_Part") -> None:
+        _, _, underlying, lost, doubt = part
+        self.losses[underlying] -= lost
+        self.doubt -= doubt
+
+
+_Part: TypeAlias = tuple[Pending, int, int, int, int]
+"""Open orders and the position of one series; its underlying, and what they come to: lanes, and what oracle and limits add to initial margin."""
+
+
+def _part(entry: Pending, quantity: int, risk: SeriesRisk) -> _Part:
+    _, bids, asks, _, _ = entry
+    lost, doubt = bids * risk.falls, entry.dearer_than(risk.mark)
+    if asks:
+        lost += asks * risk.rises
+        shorts = max(asks - quantity, 0) - max(-quantity, 0)
+        if shorts:
+            lost += shorts * risk.short_floor << LANE_BITS * FLOOR_LANE
+            doubt += shorts * risk.contingency
+    return entry, quantity, risk.underlying, lost, doubt
+
+
 def requirement_of(
-    sums: Sums, risks: Mapping[int, SeriesRisk], pending: Sequence[Pending], parameters: RiskParameters
+    sums: Sums,
+    risks: Mapping[int, SeriesRisk],
+    pending: Sequence[Pending],
+    parameters: RiskParameters,
+    kept: OpenSums | None = None,
 ) -> Requirement:
-    """The same of positions that are summed up already."""
+    """The same of positions that are summed up already; ``kept``: of the account's open orders when they were summed up last."""
     positions, _, value, doubt, known, maintenance = sums
     worst = maintenance
     if pending:
-        held, losses = dict(positions), dict(known)
-        for entry in pending:
-            series, bids, asks, _, _ = entry
-            risk = risks[series]
-            underlying = risk.underlying
-            lost = losses.get(underlying, 0)
-            if bids:
-                lost += bids * risk.falls
-            if asks:
-                quantity = held.get(series, 0)
-                lost += asks * risk.rises
-                shorts = max(asks - quantity, 0) - max(-quantity, 0)
-                if shorts:
-                    lost += shorts * risk.short_floor << LANE_BITS * FLOOR_LANE
-                    doubt += shorts * risk.contingency
-            losses[underlying] = lost
-            doubt += entry.dearer_than(risk.mark)
+        opened = OpenSums() if kept is None else kept
+        opened.update(pending, dict(positions), risks)
+        losses = dict(known)
+        for underlying, lost in opened.losses.items():
+            losses[underlying] = losses.get(underlying, 0) + lost
+        doubt += opened.doubt
         worst = _worst(losses)
     initial = ceil_divide(worst * parameters.initial, PARTS)
     return _new(

@@ -7,15 +7,16 @@ from dataclasses import fields
 from typing import Final, NamedTuple
 
 from bridge.wire.system import DEPOSITOR_PREFIX
-from rollup_node.engines.options.book.orders import SERIES_SHIFT, Resting
+from rollup_node.engines.options.book.orders import Resting
 from rollup_node.engines.options.risk.margin import Margin, Mode, margin
-from rollup_node.engines.options.risk.pending import Pending, gather
+from rollup_node.engines.options.risk.pending import Pending
 from rollup_node.engines.options.risk.portfolio import Sums, sums_of
 from rollup_node.engines.options.risk.rows import OracleState, RiskRow, SeriesRisk, Terms, series_risk
 from rollup_node.engines.options.state.leaves import Account, Oracle
 from rollup_node.engines.options.state.world import World
 from rollup_node.engines.options.transactions.refusals import Refused
 from rollup_node.engines.options.transition.context import Context
+from rollup_node.engines.options.transition.open_orders import OpenOrders
 from rollup_node.engines.options.values import PARTS, ceil_divide
 
 LIQUIDATING: Final = 4
@@ -39,6 +40,7 @@ class Risks(dict[int, SeriesRisk]):
         self._world = world
         self._oracles: dict[int, OracleState] = {}
         self._sums: dict[int, Sums] = {}
+        self._open: dict[int, OpenOrders] = {}
         self.forgotten = 0
         """How often something was forgotten."""
 
@@ -50,6 +52,7 @@ class Risks(dict[int, SeriesRisk]):
         """The rows, or the oracle, of an underlying changed."""
         self.forgotten += 1
         self._sums.clear()
+        self._open.clear()
         self._oracles.pop(underlying, None)
         for series in [one for one, risk in self.items() if risk.underlying == underlying]:
             del self[series]
@@ -57,6 +60,7 @@ class Risks(dict[int, SeriesRisk]):
     def forget_all(self) -> None:
         """What was known is of a state that has been taken back."""
         self._sums.clear()
+        self._open.clear()
         self._oracles.clear()
         self.clear()
 
@@ -69,6 +73,17 @@ class Risks(dict[int, SeriesRisk]):
         kept = self._sums.get(number)
         if kept is None or kept.positions is not account.positions:
             kept = self._sums[number] = sums_of(account.positions, self, kept)
+        return kept
+
+    def open_orders(self, number: int, filled: tuple[Resting, int] | None = None) -> OpenOrders | None:
+        """An account's open orders, kept likewise; None if it has none."""
+        if not self._world.count_orders(number):
+            self._open.pop(number, None)
+            return None
+        kept = self._open.get(number)
+        if kept is None:
+            kept = self._open[number] = OpenOrders()
+        kept.update(self._world.unsorted_orders_of(number), filled)
         return kept
 
     def oracle(self, underlying: int) -> OracleState:
@@ -127,7 +142,8 @@ def margin_of(
     """
     account = world.accounts[number]
     mode = Mode.PORTFOLIO if account.portfolio else Mode.STANDARD
-    pending = pending_of(world, number, filled)
+    opened = context.risks.open_orders(number, filled)
+    pending = opened.entries if opened else ()
     if account.locks or account.locked or account.due:
         return _with_locks(world, context, number, pending, mode)
     return margin(
@@ -137,13 +153,14 @@ def margin_of(
         pending=pending,
         mode=mode,
         sums=context.risks.sums(number, account) if account.portfolio else None,
+        opened=opened.sums if opened else None,
     )
 
 
 def pledged_abroad(world: World, number: int) -> dict[int, int]:
     """How much of each series an account holds for other rollups' short legs."""
     found: dict[int, int] = {}
-    for combo in world.combos.values():
+    for _, combo in world.combos.of(number):
         if combo.account == number:
             for series, *_, quantity in combo.pledges:
                 found[series] = found.get(series, 0) + max(quantity, 0)
@@ -179,21 +196,6 @@ def _with_locks(
         covered=credited.covered,
         owing=credited.owing,
     )
-
-
-def pending_of(world: World, number: int, filled: tuple[Resting, int] | None = None) -> tuple[Pending, ...]:
-    """An account's open orders, by series."""
-    if not world.count_orders(number):
-        return ()
-    done, taken = filled or (None, 0)
-    orders = []
-    for order in world.unsorted_orders_of(number):
-        quantity, level = order.quantity, order.level
-        if order is done:
-            quantity -= taken
-        if quantity:
-            orders.append((order.id >> SERIES_SHIFT, not level.side, level.price, quantity))
-    return gather(orders)
 
 
 def shortfall(world: World, context: Context, number: int, filled: tuple[Resting, int] | None = None) -> int:
