@@ -1,6 +1,5 @@
 """The reference page of crash points, made from their table: ``python -m orchestrator.crash_reference`` writes it."""
 
-from collections.abc import Iterable
 from itertools import groupby
 from pathlib import Path
 
@@ -11,7 +10,7 @@ REFERENCE_FILE = Path("docs/reference/crash-points.md")
 
 _HEAD = f"""# Crash points
 
-Generated from `bridge/wire/crash_table.py`; don't edit it by hand.
+Generated from `bridge/wire/crash_table.py` and the rows beside it; don't edit it by hand.
 
 Places in the code of nodes between two steps that outlive the process. A node of a devnet that was launched for chaos can be told to end
 there on the spot, with exit code {EXIT_CRASHED} and no clean-up, as `SIGKILL` would end it. It says where in the last line of its log.
@@ -40,13 +39,16 @@ P0 to P8 are the rows of the crash matrix of a bundle, from before any rollup ha
 def crash_points_page() -> str:
     """The page, in Markdown."""
     parts = [_HEAD]
-    for roles, points in groupby(CRASH_POINTS.values(), key=lambda point: point.roles):
-        parts.append(_section(roles, list(points)))
+    for (roles, engine), points in groupby(
+        CRASH_POINTS.values(), key=lambda point: (point.roles, point.engine)
+    ):
+        title = f"Nodes of role {' and '.join(roles)}" + (f", engine {engine}" if engine else "")
+        parts.append(_section(title, list(points)))
     return "\n".join(parts)
 
 
-def _section(roles: Iterable[str], points: list[CrashPoint]) -> str:
-    lines = [f"## Nodes of role {' and '.join(roles)}", ""]
+def _section(title: str, points: list[CrashPoint]) -> str:
+    lines = [f"## {title}", ""]
     lines += ["| point | passed | between | and | then |", "|---|---|---|---|---|"]
     lines += [f"| `{p.name}` | {p.when} | {p.after} | {p.before} | {p.holds} |" for p in points]
     return "\n".join(lines) + "\n"

@@ -124,7 +124,7 @@ class Config:
 class ControlRpc:
     """What the sequencer may ask of a rollup node, on a listener of its own behind a token; and, behind another, what the other rollups may."""
 
-    def __init__(self, chain: Chain, following: Following, joint: Joint) -> None:
+    def __init__(self, chain: Chain, following: Following, joint: Joint, engine: str) -> None:
         self._chain, self._following, self._joint = chain, following, joint
         self._failed: asyncio.Future[NodeError] = asyncio.get_running_loop().create_future()
         self.handle = dispatcher(
@@ -135,7 +135,7 @@ class ControlRpc:
                 "rollup_rewind": self._rewind,
                 "rollup_accounts": self._accounts,
                 "rollup_ping": self._ping,
-                "rollnet_crashAt": crash_order("rollup"),
+                "rollnet_crashAt": crash_order("rollup", engine),
             }
         )
         self.handle_vote = dispatcher({VOTE: self._vote})
@@ -231,7 +231,7 @@ async def _one_life(config: Config, store: Store, journal: Journal, stop: "async
         for peer_id, (url, token) in config.peers.items():
             peers[peer_id] = RemotePeer(await stack.enter_async_context(Client(url, token=token)))
         joint = Joint(chain, config.chain_id, peers)
-        control = ControlRpc(chain, following, joint)
+        control = ControlRpc(chain, following, joint, config.engine)
         l1 = await stack.enter_async_context(Client(config.l1_url))
         portals = [member.portal for member in config.members]
         follower = L1Follower(l1, portals, [config.batch_inbox.lower()], poll_s=config.l1_poll_s)

@@ -144,11 +144,12 @@ def arm_at_boot(folder: Path, environment: Mapping[str, str] | None = None) -> N
         raise SystemExit(str(exc)) from exc
 
 
-def crash_order(role: str) -> Callable[..., Awaitable[dict[str, Any]]]:
+def crash_order(role: str, engine: str = "") -> Callable[..., Awaitable[dict[str, Any]]]:
     """The method ``rollnet_crashAt(point, count)`` of a node.
 
     Args:
         role: of the node; a point that such nodes never pass is refused.
+        engine: of its rollup, if it is a rollup's.
     """
 
     async def crash_at(point: str, count: int = 1) -> dict[str, Any]:
@@ -158,9 +159,9 @@ def crash_order(role: str) -> Callable[..., Awaitable[dict[str, Any]]]:
                 f"this node takes no crash orders: it was started without {CHAOS_VARIABLE}; launch the devnet with chaos",
             )
         found = CRASH_POINTS.get(point)
-        if found is not None and role not in found.roles:
-            passed_by = " and ".join(found.roles)
-            raise RpcError(INVALID_PARAMS, f"{point} is a point of {passed_by} nodes, this is a {role}")
+        if found is not None and not found.is_passed_by(role, engine):
+            this = f"an {engine} {role}" if engine else f"a {role}"
+            raise RpcError(INVALID_PARAMS, f"{point} is a point of {found.passed_by} nodes, this is {this}")
         try:
             arm(point, count)
         except UnknownCrashPoint as exc:

@@ -2,15 +2,16 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from typing import Any
 
 from bridge.wire.deposits import l1_attributes
-from bridge.wire.derivation import MAX_DRIFT_S, Rules
+from bridge.wire.derivation import MAX_DRIFT_S, Derivation, DerivedSlot, ForcedBlock, Ignored, Rules
 from bridge.wire.errors import Malformed
 from bridge.wire.keccak import from_hex, keccak256, to_hex
-from bridge.wire.l1 import BatchTransaction, L1Block
+from bridge.wire.l1 import BatchTransaction, L1Block, L1Info
 from bridge.wire.slot import GENESIS_PARENT, Block, BundlePart, Origin, Payload, Slot, slot_hash
-from bridge.wire.superbatch import decode_superbatch, encode_superbatch, superbatch_hash
+from bridge.wire.superbatch import Superbatch, decode_superbatch, encode_superbatch, superbatch_hash
 
 ZERO = "0x" + "00" * 32
 
@@ -96,13 +97,13 @@ class Naive:
     def take(self, batch: BatchTransaction, now: int) -> None:
         """A transaction to the inbox in L1 block ``now``; raises, and leaves this account half done, if it does not count."""
         _must(batch.sender == self.rules.batcher)
-        held = decode_superbatch(batch.data)
+        held, hashes = _read(batch.data)
         _must(held.number == len(self.superbatches))
         _must(held.parent == [ZERO, *self.superbatches][-1])
         _must(held.term >= self.term)
-        for slot in held.slots:
+        for slot, digest in zip(held.slots, hashes, strict=True):
             _must(slot.number == len(self.slots) and slot.parent == [ZERO, *self.slots][-1])
-            self.slots.append(slot_hash(slot))
+            self.slots.append(digest)
             last = -1
             for block in slot.blocks:
                 _must(block.chain_id > last and block.chain_id in self.tips)
@@ -137,7 +138,7 @@ class Naive:
         """One more block of a rollup; what its origin asks for is added."""
         tip, l1 = self.tips[chain], self.l1[origin]
         sequence = tip.sequence + 1 if origin == tip.origin else 0
-        deposits = [to_hex(l1_attributes(l1.info, sequence, from_hex(self.rules.batcher)))]
+        deposits = [_attributes(l1.info, sequence, self.rules.batcher)]
         if sequence == 0:
             deposits += l1.deposits.get(self._portal(chain), ())
         payload = Payload(
@@ -146,6 +147,18 @@ class Naive:
         self.chains[chain].append(payload)
         self.tips[chain] = Tip(tip.number + 1, origin, sequence, timestamp)
         return payload
+
+
+@lru_cache(maxsize=1_024)
+def _read(data: bytes) -> tuple[Superbatch, tuple[str, ...]]:
+    """A superbatch and its slots' hashes; whoever begins anew after each L1 block reads the same ones again and again."""
+    held = decode_superbatch(data)
+    return held, tuple(map(slot_hash, held.slots))
+
+
+@lru_cache(maxsize=1_024)
+def _attributes(info: L1Info, sequence: int, batcher: str) -> str:
+    return to_hex(l1_attributes(info, sequence, from_hex(batcher)))
 
 
 def _must(condition: bool) -> None:
@@ -218,3 +231,46 @@ class Draft:
         sender = self.sender or self.on.rules.batcher
         digest = to_hex(keccak256(encoded + sender.encode() + b"%d" % len(self.on.l1)))
         return BatchTransaction(digest, sender, inbox or self.on.rules.inbox, encoded)
+
+
+def derived(derivation: Derivation, l1: Sequence[L1Block]) -> Naive:
+    """What the derivation says of an L1 chain, in the naive account's words."""
+    said = Naive(derivation.rules, list(l1))
+    said.chains = {member.chain_id: [] for member in derivation.rules.members}
+    said.forced = dict.fromkeys(said.chains, 0)
+    for block in l1:
+        for event in derivation.add(block):
+            match event:
+                case ForcedBlock():
+                    said.chains[event.chain_id].append(event.payload)
+                    said.forced[event.chain_id] += 1
+                    assert len(said.chains[event.chain_id]) == event.number
+                case DerivedSlot():
+                    said.slots.append(slot_hash(event.slot))
+                    for held in event.slot.blocks:
+                        said.chains[held.chain_id].append(held.payload)
+                        assert len(said.chains[held.chain_id]) == held.number
+                case Ignored():
+                    assert event.reason
+                    said.ignored.append(event.l1_tx)
+    state = derivation.state
+    said.superbatches, said.term = [str(n) for n in range(state.superbatches)], state.term
+    said.tips = {
+        chain: Tip(head.number, head.origin.number, head.sequence, head.timestamp)
+        for chain, head in state.heads.items()
+    }
+    return said
+
+
+def require_same(naive: Naive, said: Naive) -> None:
+    """Both accounts agree.
+
+    Raises:
+        AssertionError: they do not.
+    """
+    assert naive.chains == said.chains
+    assert naive.tips == said.tips
+    assert naive.forced == said.forced
+    assert naive.ignored == said.ignored
+    assert naive.slots == said.slots
+    assert (len(naive.superbatches), naive.term) == (len(said.superbatches), said.term)

@@ -141,10 +141,12 @@ def _lasting(rng: random.Random, ground: Ground, lasts: str) -> dict[str, Any]:
 
 def _crash(rng: random.Random, ground: Ground, lasts: str) -> dict[str, Any]:
     role = rng.choice([role for role in ("sequencer", "rollup") if ground.of_role(role)])
-    points = [point.name for point in CRASH_POINTS.values() if role in point.roles and _busy(point.when)]
+    target = rng.choice(ground.of_role(role))
+    engine = ground.engine_of(target)
+    met = [point for point in CRASH_POINTS.values() if point.is_passed_by(role, engine)]
     return {
-        "target": rng.choice(ground.of_role(role)),
-        "point": rng.choice(points),
+        "target": target,
+        "point": rng.choice([point.name for point in met if _busy(point.when)]),
         "count": rng.choice([1, 1, 2, 5]),
         "within": "8s",
         "restart_after": lasts,

@@ -198,11 +198,14 @@ class PauseSpec(FaultSpec):
 
 
 class CrashAtSpec(FaultSpec):
-    """The node ends itself on the spot at a named point of its code; `rollnet chaos points` lists them."""
+    """The node ends itself on the spot at a named point of its code; `rollnet chaos points` lists them, with the nodes that pass each."""
 
     fault: Literal["crash_at"] = _kind("crash_at")
     target: Target = _target()
-    point: str = Field(description="The point.", examples=["sequencer.wal.appended"])
+    point: str = Field(
+        description="The point; a scenario whose target never passes it is not begun.",
+        examples=["sequencer.wal.synced"],
+    )
     count: int = Field(
         default=1, ge=1, le=1_000_000, description="It ends at the so-manieth passage.", examples=[3]
     )

@@ -46,6 +46,10 @@ class Ground:
         """All nodes of a role."""
         return tuple(name for name, has in self.roles.items() if has == role)
 
+    def engine_of(self, name: str) -> str:
+        """Of a rollup's node; empty for any other."""
+        return next((rollup.engine for rollup in self.plan.rollups if rollup.name == name), "")
+
     def between(self, sources: tuple[str, ...], destinations: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
         """The links from some nodes to others."""
         return tuple(link for link in self.links if link[0] in sources and link[1] in destinations)

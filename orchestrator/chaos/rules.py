@@ -228,11 +228,15 @@ def _crash_point(fault: CrashAtSpec, at: KeyPath, ground: Ground) -> Iterator[Fi
         yield Finding((*at, "point"), f"there is no crash point {shown(fault.point)}", hint)
         return
     for name in _candidates(fault.target, ground):
-        if ground.roles[name] not in point.roles:
+        role, engine = ground.roles[name], ground.engine_of(name)
+        if not point.is_passed_by(role, engine):
+            known = role in point.roles
+            this = f"an {engine} {role}" if known else f"a {role}"
+            of_engine = f" with engine {point.engine}" if known else ""
             yield Finding(
                 (*at, "target"),
-                f"{name} is a {ground.roles[name]} and never passes {fault.point}",
-                f"that point is in nodes of role {' or '.join(point.roles)}",
+                f"{name} is {this} and never passes {fault.point}",
+                f"that point is in nodes of role {' or '.join(point.roles)}{of_engine}",
             )
 
 

@@ -129,7 +129,7 @@ async def run_rollup(
         others = [member.chain_id for member in rules.members if member.chain_id != chain_id]
         peers = {other: RemotePeer(Remote(network, rollup_name(other))) for other in others}
         joint = Joint(chain, chain_id, peers)
-        control = ControlRpc(chain, following, joint)
+        control = ControlRpc(chain, following, joint, "evm")
         l1 = Remote(network, L1)
         follower = Follower(layer1, l1, POLL_S)
         deriving = LiveDerivation(chain, chain_id, derivation, joint, follower, following.wake)

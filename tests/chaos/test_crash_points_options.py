@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
+from orchestrator.chains import Refused
 from orchestrator.crash_testing.rows import OPTIONS_AT_BOOT, OPTIONS_CHECKPOINTS, OPTIONS_UNDER_LOAD
 from orchestrator.crash_testing.world import WITHIN_S, CrashWorld
 from orchestrator.verification import live_sources, verify
@@ -80,6 +81,18 @@ async def test_at_a_point_of_its_boot(world: CrashWorld, point: str) -> None:
         await world.net.node(NODE).kill()
         await world.crash_while_starting(NODE, point)
         await _comes_back(world, seen, point)
+
+
+async def test_a_point_of_the_other_engine_is_refused_at_once(world: CrashWorld) -> None:
+    """An order that would wait for ever is none, and says whose the point is; the node goes on."""
+    before = (await world.net.node(NODE).status()).boot
+    for node, point, words in (
+        (NODE, "rollup.engine.mining", "is a point of evm rollup nodes, this is an options rollup"),
+        ("alpha", "options.archive.torn", "is a point of options rollup nodes, this is an evm rollup"),
+    ):
+        with pytest.raises(Refused, match=words):
+            await world.net.node(node).crash_at(point)
+    assert before == (await world.net.node(NODE).status()).boot
 
 
 async def test_at_the_end_all_is_on_l1_once(world: CrashWorld) -> None:

@@ -231,6 +231,28 @@ def test_clocks_and_stalls_are_held_against_the_topology() -> None:
     )
 
 
+def test_a_point_that_an_engine_never_passes_is_refused_for_its_rollups() -> None:
+    """Of the nodes that a target names, each that would wait in vain; a point of any rollup is met by all of them."""
+    mixed = {"topology": "../topologies/condor-mixed.yaml"}
+
+    def told(target: Any, point: str) -> list[str]:
+        return problems(scenario(fault("crash_at", target=target, point=point), **mixed))
+
+    assert [
+        f"x.yaml:8:5: schedule[0].target: {name} is an options rollup and never passes rollup.engine.mining"
+        " (that point is in nodes of role rollup with engine evm)"
+        for name in ("gamma", "delta")
+    ] == told({"role": "rollup", "pick": "one"}, "rollup.engine.mining")
+    (only,) = told(["alpha", "gamma"], "options.archive.torn")
+    assert "alpha is an evm rollup and never passes options.archive.torn" in only
+    for target, point in (
+        ("alpha", "rollup.engine.mining"),
+        ("gamma", "options.archive.torn"),
+        ("gamma", "rollup.block.torn"),
+    ):
+        read(scenario(fault("crash_at", target=target, point=point), **mixed))
+
+
 def test_an_inline_topology_is_checked_like_a_file() -> None:
     """Its fields and rules are reported at their places in the scenario; a path's problems name the topology's own file."""
     said = problems({**scenario(fault("l1_reorg")), "topology": {"name": "y", "rolups": {}}})

@@ -1,9 +1,11 @@
 """Crash points: the table and the code name the same ones, arming is exact, and a crash ends the process on the spot, once."""
 
 import ast
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import orjson
@@ -55,8 +57,10 @@ def crashes(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
     reset()
 
 
-def calls(root: Path) -> Iterator[tuple[Path, int, str]]:
+@cache
+def calls(root: Path) -> tuple[tuple[Path, int, str], ...]:
     """Every call of a crash point in nodes' code: file, line, and the point, which is a literal."""
+    found = []
     for package in SOURCES:
         for path in sorted((root / package).rglob("*.py")):
             if path.name == "crash_points.py":
@@ -68,7 +72,8 @@ def calls(root: Path) -> Iterator[tuple[Path, int, str]]:
                 ):
                     name = node.args[0]
                     assert isinstance(name, ast.Constant), f"{path}:{node.lineno} names no literal"
-                    yield path.relative_to(root), node.lineno, str(name.value)
+                    found.append((path.relative_to(root), node.lineno, str(name.value)))
+    return tuple(found)
 
 
 def test_the_table_and_the_code_name_the_same_points(repository: Path) -> None:
@@ -103,6 +108,19 @@ def test_only_nodes_of_a_points_roles_can_pass_it(repository: Path) -> None:
         assert str(path).startswith(home), f"{name} in {path}:{line}"
 
 
+def test_only_rollups_with_a_points_engine_can_pass_it(repository: Path) -> None:
+    """A point lies in the package of its engine; outside of them only what a node does for EVM users alone has one."""
+    homes = {
+        name: path.parts[2]
+        for path, _, name in calls(repository)
+        if path.is_relative_to("rollup_node/engines")
+    }
+    assert {"evm", "options"} == set(homes.values())
+    assert homes | {"rollup.control.done": "evm"} == {
+        name: point.engine for name, point in CRASH_POINTS.items() if point.engine
+    }
+
+
 def test_the_reference_page_is_that_of_the_table(repository: Path) -> None:
     """Whoever changes the table runs ``python -m orchestrator.crash_reference``."""
     assert crash_points_page() == (repository / REFERENCE_FILE).read_text()
@@ -116,6 +134,12 @@ async def test_the_command_lists_the_table(tmp_path: Path) -> None:
     shown = [point for point in CRASH_POINTS.values() if "relayer" in point.roles]
     assert all(point.name in text and point.holds in text for point in shown)
     assert "sequencer.wal" not in text
+    text = (await within(tmp_path, "chaos", "points", "--role", "rollup")).out
+    parts = re.split(r"^(\w.*)\n", text, flags=re.MULTILINE)[1:]
+    told = {name: title for title, part in zip(parts[::2], parts[1::2], strict=True) for name in part.split()}
+    for engine, point in (("evm", "rollup.engine.mined"), ("options", "options.archive.torn")):
+        assert f"{engine} rollup" == told[point]
+    assert "rollup" == told["rollup.block.torn"]
     assert 2 == (await within(tmp_path, "chaos", "points", "--role", "maker")).code
 
 
@@ -159,7 +183,7 @@ def test_what_cannot_be_armed_is_refused(name: str, count: int) -> None:
 async def test_an_order_needs_a_devnet_of_chaos_and_a_node_of_its_role(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Refused without the variable, at the wrong role, for an unknown point; armed otherwise."""
+    """Refused without the variable, at the wrong role or engine, for an unknown point; armed otherwise."""
     monkeypatch.delenv(CHAOS_VARIABLE, raising=False)
     with pytest.raises(RpcError, match="takes no crash orders") as refused:
         await crash_order("sequencer")(POINT)
@@ -169,12 +193,35 @@ async def test_an_order_needs_a_devnet_of_chaos_and_a_node_of_its_role(
         ("rollup", POINT, 1, "is a point of sequencer nodes, this is a rollup"),
         ("sequencer", "nowhere", 1, "no crash point"),
         ("sequencer", POINT, "2", "whole number"),
+        (
+            "options rollup",
+            "rollup.engine.mining",
+            1,
+            "is a point of evm rollup nodes, this is an options rollup",
+        ),
+        (
+            "options rollup",
+            "rollup.control.done",
+            1,
+            "is a point of evm rollup nodes, this is an options rollup",
+        ),
+        ("options rollup", POINT, 1, "is a point of sequencer nodes, this is an options rollup"),
+        (
+            "evm rollup",
+            "options.archive.torn",
+            1,
+            "is a point of options rollup nodes, this is an evm rollup",
+        ),
+        ("relayer", "options.archive.torn", 1, "is a point of options rollup nodes, this is a relayer"),
     ):
         with pytest.raises(RpcError, match=said):
-            await crash_order(role)(point, count)
+            await crash_order(*reversed(role.split()))(point, count)
     assert {} == armed()
     assert {"point": POINT, "count": 2} == await crash_order("sequencer")(POINT, 2)
     assert {POINT: 2} == armed()
+    for engine, point in (("evm", "rollup.engine.mined"), ("options", "options.archive.torn")):
+        for met in (point, "rollup.block.torn", "account.sent"):
+            assert {"point": met, "count": 1} == await crash_order("rollup", engine)(met)
 
 
 def test_the_file_counts_once(tmp_path: Path) -> None:

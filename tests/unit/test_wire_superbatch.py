@@ -1,5 +1,6 @@
 """Slots and superbatches: round trips, and everything that a stranger may put into the inbox."""
 
+import sys
 import zlib
 from dataclasses import replace
 from typing import Any
@@ -28,6 +29,7 @@ from bridge.wire.slot import (
 )
 from bridge.wire.superbatch import Superbatch, decode_superbatch, encode_superbatch, superbatch_hash
 from bridge.wire.system import BUNDLE_GUARD, DEPOSITOR_PREFIX
+from rollup_node.engines.options.testing_mutants import hunt, patched
 
 EMPTY = encode_superbatch(0, GENESIS_PARENT, 1, ())
 """A well-formed one."""
@@ -177,11 +179,12 @@ def test_a_decompression_bomb_is_refused(monkeypatch: pytest.MonkeyPatch) -> Non
         decode_superbatch(encode_superbatch(0, slot.parent, 1, [bomb]))
 
 
-@given(
-    slots().flatmap(
-        lambda slot: st.sampled_from([block.payload for block in slot.blocks] or [Payload(0, (), ())])
-    )
+PAYLOADS = slots().flatmap(
+    lambda slot: st.sampled_from([block.payload for block in slot.blocks] or [Payload(0, (), ())])
 )
+
+
+@given(PAYLOADS)
 def test_system_transactions_follow_from_the_payload_alone(payload: Payload) -> None:
     """Deposits come first; one opening before each bundle's legs, one closing after the last, each from a sender of its own."""
     executed = block_transactions(payload, 7)
@@ -204,6 +207,25 @@ def test_system_transactions_follow_from_the_payload_alone(payload: Payload) -> 
     assert executed == block_transactions(payload, 7)
     if count:
         assert executed != block_transactions(payload, 8)
+
+
+def _deposits_after_users(old: Any) -> Any:
+    def transactions(payload: Payload, number: int) -> list[bytes]:
+        first = len(payload.deposits)
+        built = old(payload, number)
+        users = built[first : first + len(payload.transactions)]
+        return [*users, *built[:first], *built[first + len(users) :]]
+
+    return transactions
+
+
+def test_a_builder_that_puts_deposits_after_users_is_caught() -> None:
+    """I11: the test above fails."""
+    with (
+        patched(sys.modules[__name__], "block_transactions", _deposits_after_users),
+        pytest.raises(AssertionError),
+    ):
+        hunt(test_system_transactions_follow_from_the_payload_alone, PAYLOADS)
 
 
 @pytest.mark.parametrize("place", ["term", "number", "leg", "block", "origin", "deadline", "superbatch"])

@@ -14,7 +14,7 @@ from bridge.contracts.op import op_artifact
 from bridge.relayer.carried import Forward, Places, Return, carried
 from bridge.relayer.messages import envelope as relayers
 from bridge.relayer.withdrawal import passed as read_passed
-from bridge.wire.keccak import keccak256, to_hex
+from bridge.wire.keccak import to_hex
 from rollup_node.engines.options.reads.bridge import BRIDGE_VIEWS
 from rollup_node.engines.options.reads.transactions import logs_json
 from rollup_node.engines.options.state.snapshot import dump, load
@@ -300,36 +300,6 @@ def test_a_mutant_is_caught(target: Any, name: str, made: Callable[[Any], Any]) 
 def _days(count: int) -> None:
     for seed in range(count):
         post_day(seed, 30)
-
-
-@settings(max_examples=12, deadline=None)
-@given(
-    st.lists(st.tuples(st.sampled_from(["cash", "call", "message", "user"]), st.integers(0, 3)), max_size=9)
-)
-def test_what_l1_forces_comes_first_and_in_its_order(written: list[tuple[str, int]]) -> None:
-    """I11: wherever a payload has its deposits, they run before everything else, in their order, each with a receipt, and its cash is there."""
-    desk = linked(QUICK)
-    l1 = Counterpart(desk)
-    desk.block(desk.deposit("bob", 10**6))
-    raws, expected, minted = [], [], 0
-    for kind, number in written:
-        match kind:
-            case "cash":
-                raws.append(desk.deposit("alice", number))
-            case "call":
-                raws.append(desk.deposit("alice", number, to=ACCOUNTS, data=b"no such function"))
-            case "message":
-                raws.append(l1.deliver(envelope(nonce=len(raws), value=number * UNIT)))
-            case _:
-                raws.append(desk.send("bob", "openAccount"))
-                continue
-        expected.append(keccak256(raws[-1]))
-        minted += number
-    before = desk.world.globals.vault
-    executed = desk.block(*raws)
-    assert expected == [receipt.hash for receipt in executed.receipts[: len(expected)]]
-    assert minted * UNIT == desk.world.globals.vault - before
-    assert [] == violations(desk.world)
 
 
 def test_a_calldata_of_the_mailbox_is_what_solidity_decodes() -> None:

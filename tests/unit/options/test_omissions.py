@@ -1,224 +1,55 @@
 """Proofs on a real L1 that a block has left out a liquidation: honest blocks have none, dishonest ones can't hide it."""
 
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import pytest_asyncio
 
-from bridge.contracts.artifacts import artifact
-from bridge.contracts.op import op_artifact
 from bridge.wire.errors import RpcError
-from bridge.wire.jsonrpc import Client
 from bridge.wire.keccak import from_hex, to_hex
 from bridge.wire.outputs import OutputParts
-from orchestrator.market.scratch import scratch_anvil
-from rollup_node.engines.options.omissions import (
-    Holder,
-    Omission,
-    Section,
-    Step,
-    Unprovable,
-    holder_of,
-    omissions,
-    section_of,
-)
+from orchestrator.market.testing_court import OMISSION, Court, court_on_l1, error_of
+from rollup_node.engines.options.omissions import Section, Step, Unprovable, omissions, section_of
 from rollup_node.engines.options.state import snapshot
-from rollup_node.engines.options.state.world import World
 from rollup_node.engines.options.testing import Both, options_engine
+from rollup_node.engines.options.testing_mutants import patched
+from rollup_node.engines.options.testing_omissions import (
+    SHORTS,
+    Made,
+    leaves_out,
+    made_of,
+    make,
+    omissions_of,
+    shock,
+    shocked,
+    shocked_without,
+)
 from rollup_node.engines.options.transition import liquidation, risk
-from rollup_node.engines.options.transition.block import BlockContent, Executed, execute
-from rollup_node.engines.options.transition.context import Context
+from rollup_node.engines.options.transition.block import execute
 from rollup_node.engines.options.transition.margins import LIQUIDATING
-from rollup_node.engines.options.transition.parameters import Parameters
-from rollup_node.engines.options.transition.sealing import Sealed, seal, steps_root
-from rollup_node.engines.options.transition.testing import PARAMETERS, Desk, order
+from rollup_node.engines.options.transition.sealing import seal, steps_root
+from rollup_node.engines.options.transition.testing import DOLLAR, PARAMETERS, Desk
 from rollup_node.engines.options.transition.testing_floor import PLAYED, crowd
-from rollup_node.engines.options.values import PRICE_UNIT, WAD
+from rollup_node.engines.options.values import WAD
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
-
-DOLLAR, ONE, CALL = PRICE_UNIT, 10_000, 1
-SHORTS = {"dan": 1_000, "eve": 900, "fay": 950}
-OMISSION, ORACLE = artifact("LiquidationOmission"), op_artifact("L2OutputOracle")
-PROPOSER = "0x" + "0d" * 20
-GAS = 30_000_000
-
-
-@dataclass(slots=True)
-class Court:
-    """The contract on an L1, and the rollup's outputs there."""
-
-    client: Client
-    outputs: str = ""
-    address: str = ""
-
-    async def send(self, to: str | None, data: bytes) -> dict[str, Any]:
-        """A transaction's receipt."""
-        request = {"from": PROPOSER, "data": to_hex(data), "gas": hex(GAS)} | ({"to": to} if to else {})
-        digest, _ = await self.client.batch([("eth_sendTransaction", [request]), ("evm_mine", [])])
-        return dict(await self.client.call("eth_getTransactionReceipt", digest))
-
-    async def deploy(self, most: int) -> str:
-        """The contract for rollups with this limit; its address."""
-        return str((await self.send(None, OMISSION.deployment(self.outputs, most)))["contractAddress"])
-
-    async def propose(self, output: OutputParts) -> int:
-        """Index of an output that now stands."""
-        data = ORACLE.interface.encode_call("nextBlockNumber")
-        number = int(
-            await self.client.call("eth_call", {"to": self.outputs, "data": to_hex(data)}, "latest"), 16
-        )
-        root = from_hex(output.root, 32)
-        receipt = await self.send(
-            self.outputs, ORACLE.interface.encode_call("proposeL2Output", root, number, bytes(32), 0)
-        )
-        assert "0x1" == receipt["status"]
-        return number - 1
-
-    async def judge(
-        self, output: OutputParts, cases: Iterable[tuple[tuple[Any, ...], Holder]], root: str | None = None
-    ) -> list[str]:
-        """For each section and account the error that refuses it; empty: it is accepted."""
-        asked = []
-        for section, holder in cases:
-            data = OMISSION.interface.encode_call(
-                "check", from_hex(root or output.root, 32), output.struct, section, holder.arguments
-            )
-            asked.append(
-                ("eth_call", [{"to": self.address, "data": to_hex(data), "gas": hex(GAS)}, "latest"])
-            )
-        return [_error(answer) for answer in await self.client.batch(asked)]
-
-
-def _error(answer: Any) -> str:
-    if not isinstance(answer, RpcError):
-        return ""
-    found = OMISSION.interface.decode_error(from_hex(answer.data)) if isinstance(answer.data, str) else None
-    return found.name if found else f"unknown: {answer}"
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def court() -> AsyncIterator[Court]:
     """The contract beside the OP Stack's own L2OutputOracle."""
-    async with scratch_anvil("--no-mining", "--gas-limit", str(GAS)) as client:
-        found = Court(client)
-        await client.call("anvil_setBalance", PROPOSER, hex(10**20))
-        made = (await found.send(None, ORACLE.deployment()))["contractAddress"]
-        found.outputs = "0x" + "0a" * 20  # as behind a proxy: the code without what its constructor stored
-        await client.call("anvil_setCode", found.outputs, await client.call("eth_getCode", made, "latest"))
-        begun = ORACLE.interface.encode_call("initialize", 1, 1, 0, 0, PROPOSER, PROPOSER, 1)
-        assert "0x1" == (await found.send(found.outputs, begun))["status"]
-        found.address = await found.deploy(PARAMETERS.max_liquidations)
+    async with court_on_l1() as found:
         yield found
-
-
-@dataclass(frozen=True, slots=True)
-class Made:
-    """A block as its maker tells it, and the state before."""
-
-    before: bytes
-    content: BlockContent
-    executed: Executed
-    sealed: Sealed
-
-    @property
-    def world(self) -> World:
-        """The state before it, as an honest node has it."""
-        return snapshot.load(self.before)
-
-    @property
-    def steps(self) -> list[Step]:
-        """What the header commits to."""
-        raws = [receipt.raw for receipt in self.executed.receipts]
-        return [Step(raw, root) for raw, (_, root) in zip(raws, self.executed.steps, strict=True)]
-
-    @property
-    def headers(self) -> tuple[bytes, ...]:
-        """Up to the block of the output."""
-        return (self.sealed.encoded,)
-
-    @property
-    def output(self) -> OutputParts:
-        """That its maker proposes; the message passer's root doesn't matter here."""
-        return OutputParts(to_hex(self.sealed.state_root), to_hex(b"\1" * 32), to_hex(self.sealed.hash))
-
-    def holders(self, parameters: Parameters = PARAMETERS) -> list[Holder]:
-        """Everybody, once rows are new."""
-        world, found = self.world, list[Holder]()
-
-        def look(_: Context) -> None:
-            found.extend(holder_of(world, number) for number in sorted(world.accounts))
-
-        execute(world, parameters, self.content, look)
-        return found
-
-
-def _shock(parameters: Parameters = PARAMETERS, *, asked: bool = True) -> Desk:
-    """Three short accounts, one more that can bear it, and makers; the next word of the feed is a shock."""
-    desk = Desk(parameters)
-    desk.open_market({"alice": 100_000, "bob": 100_000, "gil": 20_000})
-    desk.block(*(desk.deposit(name, dollars * DOLLAR) for name, dollars in SHORTS.items()))
-    bob, alice = desk.account("bob"), desk.account("alice")
-    desk.block(desk.send("bob", "placeOrder", order(bob, CALL, 240 * DOLLAR, 4 * ONE)))
-    desk.block(
-        *(
-            desk.send(name, "placeOrder", order(desk.account(name), CALL, 240 * DOLLAR, -ONE))
-            for name in (*SHORTS, "gil")
-        ),
-        desk.send("eve", "setMode", desk.account("eve"), True),
-    )
-    if asked:
-        desk.block(desk.send("alice", "placeOrder", order(alice, CALL, 760 * DOLLAR, -30 * ONE)))
-    return desk
-
-
-def _make(desk: Desk, *transactions: bytes) -> Made:
-    before = snapshot.dump(desk.world)
-    executed = desk.block(*transactions)
-    return _made(before, desk.history[-1], executed)
-
-
-def _shocked(desk: Desk) -> Made:
-    bob = desk.account("bob")
-    return _make(
-        desk,
-        desk.send("bob", "placeOrder", order(bob, CALL, 800 * DOLLAR, ONE)),
-        desk.update(3_600 * DOLLAR, volatility=WAD * 9 // 10),
-    )
-
-
-def _leaves_out(*names: str) -> Callable[[Desk], Callable[..., Any]]:
-    """Makers that pass over some accounts."""
-
-    def made(desk: Desk) -> Callable[..., Any]:
-        honest, spared = liquidation.steps, {desk.account(name) for name in names}
-
-        def steps(world: World, context: Context) -> Iterable[tuple[str, tuple[Any, ...]]]:
-            return (step for step in honest(world, context) if step[1][0] not in spared)
-
-        return steps
-
-    return made
-
-
-def _dishonest(desk: Desk, monkeypatch: pytest.MonkeyPatch, *names: str) -> Made:
-    with monkeypatch.context() as patch:
-        patch.setattr(liquidation, "steps", _leaves_out(*names)(desk))
-        return _shocked(desk)
-
-
-def _shown(made: Made, parameters: Parameters = PARAMETERS) -> tuple[Omission, ...]:
-    return omissions(made.world, parameters, made.content, made.steps)
 
 
 async def test_an_honest_block_has_no_proof_for_anybody(court: Court) -> None:
     """Of every account, with the true section: refused, because it is liquidated there or isn't below maintenance margin."""
-    desk = _shock()
-    made = _shocked(desk)
-    assert () == _shown(made)
+    desk = shock()
+    made = shocked(desk)
+    assert () == omissions_of(made)
     section = section_of(made.steps)
     assert section is not None
     holders = made.holders()
@@ -228,14 +59,12 @@ async def test_an_honest_block_has_no_proof_for_anybody(court: Court) -> None:
     assert len(holders) == 6
 
 
-async def test_a_block_that_leaves_somebody_out_is_shown_to(
-    court: Court, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_block_that_leaves_somebody_out_is_shown_to(court: Court) -> None:
     """All of them, one among others, in either margin mode: a proof for each who was left out, and for nobody else."""
     for names in (("dan", "eve", "fay"), ("eve",), ("dan", "fay")):
-        desk = _shock()
-        made = _dishonest(desk, monkeypatch, *names)
-        found = _shown(made)
+        desk = shock()
+        made = shocked_without(desk, *names)
+        found = omissions_of(made)
         assert sorted(desk.account(name) for name in names) == [one.holder.number for one in found]
         cases = [(one.section.arguments(made.headers), one.holder) for one in found]
         assert [""] * len(names) == await court.judge(made.output, cases)
@@ -244,18 +73,16 @@ async def test_a_block_that_leaves_somebody_out_is_shown_to(
         assert {"Liquidated", "Solvent"} >= set(errors)
 
 
-async def test_an_omission_is_shown_once_against_an_output_that_stands(
-    court: Court, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_an_omission_is_shown_once_against_an_output_that_stands(court: Court) -> None:
     """As a transaction against the proposed output of a later block, within the gas that the reference expects; a second one is refused."""
-    desk = _shock()
-    made = _dishonest(desk, monkeypatch, "dan", "eve", "fay")
+    desk = shock()
+    made = shocked_without(desk, "dan", "eve", "fay")
     executed = desk.block()
     later = seal(executed, desk.history[-1], made.sealed.hash, PARAMETERS.gas_limit)
     output = OutputParts(to_hex(later.state_root), to_hex(b"\1" * 32), to_hex(later.hash))
     index = await court.propose(output)
     used = []
-    for one in _shown(made):
+    for one in omissions_of(made):
         section = one.section.arguments((*made.headers, later.encoded))
         data = OMISSION.interface.encode_call("show", index, output.struct, section, one.holder.arguments)
         receipt = await court.send(court.address, data)
@@ -265,17 +92,15 @@ async def test_an_omission_is_shown_once_against_an_output_that_stands(
         used.append(int(receipt["gasUsed"], 16))
         with pytest.raises(RpcError) as refused:
             await court.client.call("eth_call", {"to": court.address, "data": to_hex(data)}, "latest")
-        assert "AlreadyShown" == _error(refused.value)
+        assert "AlreadyShown" == error_of(refused.value)
     assert all(150_000 < gas < 600_000 for gas in used), used
 
 
-async def test_nothing_that_is_altered_in_a_proof_is_accepted(
-    court: Court, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_nothing_that_is_altered_in_a_proof_is_accepted(court: Court) -> None:
     """Leaves, their proofs, steps, roots, places, headers, output: each refused, for its own reason."""
-    desk = _shock()
-    made = _dishonest(desk, monkeypatch, "dan", "fay")
-    dan = _shown(made)[0]
+    desk = shock()
+    made = shocked_without(desk, "dan", "fay")
+    dan = omissions_of(made)[0]
     holder, section = dan.holder, dan.section
     richer = holder.account[0][:45] + b"\xff" + holder.account[0][46:]
     eve = next(one for one in made.holders() if one.number == desk.account("eve"))
@@ -325,7 +150,7 @@ async def test_nothing_that_is_altered_in_a_proof_is_accepted(
     assert ["NotTheLastRows", "NotTheSection"] == [errors[6], errors[8]]
     assert errors[7] in ("", "NotAStep")  # a count that gives the same paths shows the same
 
-    other = _shocked(_shock())
+    other = shocked(shock())
     headers = [(), (other.sealed.encoded,), (made.sealed.encoded, other.sealed.encoded)]
     errors = await court.judge(made.output, [(section.arguments(one), holder) for one in headers])
     assert errors[0].startswith("Panic")
@@ -333,6 +158,10 @@ async def test_nothing_that_is_altered_in_a_proof_is_accepted(
     assert ["WrongOutput"] == await court.judge(
         replace(made.output, passer_root=to_hex(bytes(32))), [(arguments, holder)], root=made.output.root
     )
+
+
+def _nothing(_: Any) -> Any:
+    return lambda *_: ()
 
 
 def _longer(made: Made, section: Section) -> Section:
@@ -344,30 +173,28 @@ def _longer(made: Made, section: Section) -> Section:
     return replace(section, steps=tuple(chosen), siblings=(*section.siblings, ()))
 
 
-async def test_what_cannot_be_shown_is_refused(court: Court, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_what_cannot_be_shown_is_refused(court: Court) -> None:
     """A block without roots of steps, one whose maker leaves out the rows too, an account that is flagged already."""
-    desk = _shock()
-    made = _dishonest(desk, monkeypatch, "dan", "eve", "fay")
-    first = _shown(made)[0]
+    desk = shock()
+    made = shocked_without(desk, "dan", "eve", "fay")
+    first = omissions_of(made)[0]
     silent = replace(made.sealed, extra=b"")
     output = OutputParts(to_hex(silent.state_root), to_hex(b"\1" * 32), to_hex(silent.hash))
     assert ["NoSteps"] == await court.judge(
         output, [(first.section.arguments((silent.encoded,)), first.holder)]
     )
 
-    with monkeypatch.context() as patch:
-        patch.setattr(risk, "steps", lambda *_: ())
-        hidden = _shocked(_shock())
+    with patched(risk, "steps", _nothing):
+        hidden = shocked(shock())
     with pytest.raises(Unprovable):
-        _shown(hidden)
+        omissions_of(hidden)
 
-    desk = _shock(asked=False)
-    _shocked(desk)  # nobody sells within the bound: all three stay flagged
+    desk = shock(asked=False)
+    shocked(desk)  # nobody sells within the bound: all three stay flagged
     dan = desk.account("dan")
-    with monkeypatch.context() as patch:
-        patch.setattr(liquidation, "steps", _leaves_out("dan")(desk))
-        made = _make(desk, desk.update(3_700 * DOLLAR, volatility=WAD * 9 // 10))
-    assert () == _shown(made)
+    with patched(liquidation, "steps", leaves_out(desk, "dan")):
+        made = make(desk, desk.update(3_700 * DOLLAR, volatility=WAD * 9 // 10))
+    assert () == omissions_of(made)
     section = section_of(made.steps)
     assert section is not None
     flagged = [(section.arguments(made.headers), one) for one in made.holders() if one.number == dan]
@@ -377,7 +204,7 @@ async def test_what_cannot_be_shown_is_refused(court: Court, monkeypatch: pytest
 async def test_a_full_section_leaves_out_the_others_by_right(court: Court) -> None:
     """A block liquidates so many at most: no proof of those beyond; where the rollup's limit is another, it is one."""
     few = replace(PARAMETERS, max_liquidations=2)
-    made = _shocked(_shock(few))
+    made = shocked(shock(few))
     section = section_of(made.steps)
     assert section is not None
     assert 4 == len(section.steps)
@@ -390,17 +217,16 @@ async def test_a_full_section_leaves_out_the_others_by_right(court: Court) -> No
     assert ["SectionFull"] == await strict.judge(made.output, cases)
 
 
-async def _crowds_blocks(court: Court, seed: int, moves: int, monkeypatch: pytest.MonkeyPatch) -> int:
+async def _crowds_blocks(court: Court, seed: int, moves: int) -> int:
     """Every block of a crowd in which rows are new, made honestly and without any liquidation; how many of these are shown."""
     parameters = replace(PLAYED, step_roots=True)
     world, shown = Desk(parameters).world, 0
     for content in crowd(seed, moves).desk.history:
         before, mark = snapshot.dump(world), world.mark()
-        with monkeypatch.context() as patch:
-            patch.setattr(liquidation, "steps", lambda *_: ())
-            dishonest = _made(before, content, execute(world, parameters, content))
+        with patched(liquidation, "steps", _nothing):
+            dishonest = made_of(before, content, execute(world, parameters, content))
         world.undo(mark)
-        honest = _made(before, content, execute(world, parameters, content))
+        honest = made_of(before, content, execute(world, parameters, content))
         section = section_of(honest.steps)
         if section is None:
             continue
@@ -409,8 +235,8 @@ async def _crowds_blocks(court: Court, seed: int, moves: int, monkeypatch: pytes
             honest.output, [(section.arguments(honest.headers), holder) for holder in holders]
         )
         assert {"Solvent", "Liquidated", "AlreadyFlagged"} >= set(errors), (content.number, errors)
-        assert () == _shown(honest, parameters)
-        found = _shown(dishonest, parameters)
+        assert () == omissions_of(honest, parameters)
+        found = omissions_of(dishonest, parameters)
         flagged = {
             holder.number
             for holder, error in zip(holders, errors, strict=True)
@@ -423,33 +249,25 @@ async def _crowds_blocks(court: Court, seed: int, moves: int, monkeypatch: pytes
     return shown
 
 
-def _made(before: bytes, content: BlockContent, executed: Executed) -> Made:
-    return Made(before, content, executed, seal(executed, content, bytes(32), PARAMETERS.gas_limit))
-
-
-async def test_a_crowds_blocks_have_a_proof_exactly_where_somebody_is_left_out(
-    court: Court, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_crowds_blocks_have_a_proof_exactly_where_somebody_is_left_out(court: Court) -> None:
     """Of every account in every block of random trading, auctions and settlement: none in the honest one, one for each in the other."""
-    assert await _crowds_blocks(court, 4, 30, monkeypatch)
+    assert await _crowds_blocks(court, 4, 30)
 
 
 @pytest.mark.long
 @pytest.mark.parametrize("seed", range(1, 5))
 async def test_more_crowds_blocks_have_a_proof_exactly_where_somebody_is_left_out(
-    court: Court, monkeypatch: pytest.MonkeyPatch, seed: int
+    court: Court, seed: int
 ) -> None:
     """As above, of longer trading."""
-    assert await _crowds_blocks(court, seed, 80, monkeypatch)
+    assert await _crowds_blocks(court, seed, 80)
 
 
-async def test_engines_tell_the_steps_and_find_what_others_left_out(
-    court: Court, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_engines_tell_the_steps_and_find_what_others_left_out(court: Court, tmp_path: Path) -> None:
     """The maker's engine tells steps that give the root in the header; an honest one makes proofs of them that the contract takes."""
-    dishonest, honest = _shock(), _shock()
-    made = _dishonest(dishonest, monkeypatch, "eve")
-    true = _shocked(honest)
+    dishonest, honest = shock(), shock()
+    made = shocked_without(dishonest, "eve")
+    true = shocked(honest)
     async with options_engine(tmp_path / "honest", honest) as engine:
         await engine.start()
         head = await Both(honest, engine).catch_up()
@@ -472,7 +290,7 @@ async def test_engines_tell_the_steps_and_find_what_others_left_out(
             with pytest.raises(RpcError, match=words):
                 await engine.request("options_getOmissions", [wrong, block])
         assert head == await engine.head()
-    (mine,) = _shown(made)
+    (mine,) = omissions_of(made)
     assert _plain(shown["holder"]) == _plain(mine.holder.arguments)
     assert _plain(shown["section"]) == _plain(mine.section.arguments(()))[1:]
     assert [""] == await court.judge(made.output, [(mine.section.arguments(made.headers), mine.holder)])

@@ -7,8 +7,12 @@ import pytest
 from rollup_node.engines.options.transition.liquidation import bounded_price
 from rollup_node.engines.options.transition.margins import LIQUIDATING
 from rollup_node.engines.options.transition.testing import (
+    CALL,
+    DOLLAR,
     EXPIRY,
+    ONE,
     PARAMETERS,
+    PUT,
     Desk,
     address,
     errors_of,
@@ -17,12 +21,7 @@ from rollup_node.engines.options.transition.testing import (
 )
 from rollup_node.engines.options.transition.testing_invariants import violations
 from rollup_node.engines.options.transition.trading import position_of
-from rollup_node.engines.options.values import PRICE_UNIT, WAD
-
-DOLLAR = PRICE_UNIT
-ONE = 10_000
-"""A contract."""
-CALL, PUT = 1, 2
+from rollup_node.engines.options.values import WAD
 
 
 @pytest.fixture

@@ -35,6 +35,12 @@ PARAMETERS: Final = Parameters(CHAIN_ID, {1: MARKET}, signers_needed=2, step_roo
 EXPIRY: Final = START + 30 * 86_400
 FAR: Final = 2**64 - 1
 """An expiry that never comes."""
+DOLLAR: Final = PRICE_UNIT
+ONE: Final = QUANTITY_UNIT
+"""A contract."""
+CALL: Final = 1
+PUT: Final = 2
+"""Series of a market that was opened with one strike."""
 
 
 @lru_cache(maxsize=256)
