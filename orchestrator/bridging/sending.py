@@ -13,7 +13,7 @@ from bridge.l1.errors import Unaffordable, WouldRevert
 from bridge.l1.simulation import PLAIN, gas_for
 from bridge.wire.keccak import from_hex, keccak256, to_hex
 from bridge.wire.signing import UnsignedTransaction, sign_transaction
-from orchestrator.bridging.terms import ether
+from orchestrator.bridging.terms import ETHER, Currency, coin_of
 from orchestrator.chains import ChainHandle, ChainUnreachable, translated
 from orchestrator.devnet import Devnet
 from orchestrator.errors import RollnetError
@@ -47,11 +47,18 @@ class Submitted:
 async def send(net: Devnet, chain: ChainHandle, account: Account, to: str, data: bytes, wei: int) -> str:
     """Sign and send one transaction, alone, as :func:`submit` does; its hash."""
     async with alone(net):
-        return (await submit(chain, account, to, data, wei)).hash
+        return (await submit(chain, account, to, data, wei, coin=coin_of(net.plan, chain.name))).hash
 
 
 async def submit(
-    chain: ChainHandle, account: Account, to: str, data: bytes, wei: int, *, interface: Interface = PLAIN
+    chain: ChainHandle,
+    account: Account,
+    to: str,
+    data: bytes,
+    wei: int,
+    *,
+    interface: Interface = PLAIN,
+    coin: Currency = ETHER,
 ) -> Submitted:
     """Sign and send one transaction, checking first that the account can pay and that it would succeed; for a holder of :func:`alone`.
 
@@ -62,6 +69,7 @@ async def submit(
         data: with what.
         wei: to send along.
         interface: whose errors a refusal may be.
+        coin: what the chain's wei are counted in.
 
     Raises:
         BridgingFailed: the account has too little, the call would fail, or whether it was sent is not known.
@@ -69,7 +77,7 @@ async def submit(
     """
     balance = int(await chain.rpc("eth_getBalance", account.address, "pending"), 16)
     if balance < wei:
-        raise _too_little(chain, account, balance, wei)
+        raise _too_little(chain, account, coin, balance, wei)
     head = await chain.rpc("eth_getBlockByNumber", "latest", False)
     fee = 2 * int(head["baseFeePerGas"], 16) + PRIORITY_FEE
     try:
@@ -85,7 +93,7 @@ async def submit(
         raise BridgingFailed(f"{chain.name} would refuse it: {exc}; nothing was sent") from exc
     gas = GAS_MARGIN * needed
     if balance < wei + gas * fee:
-        raise _too_little(chain, account, balance, wei + gas * fee)
+        raise _too_little(chain, account, coin, balance, wei + gas * fee)
     nonce = int(await chain.rpc("eth_getTransactionCount", account.address, "pending"), 16)
     unsigned = UnsignedTransaction(
         chain.chain_id, nonce, fee, PRIORITY_FEE, gas, from_hex(to), data, value=wei
@@ -123,10 +131,12 @@ async def receipt_of(chain: ChainHandle, digest: str) -> Mapping[str, Any]:
     )
 
 
-def _too_little(chain: ChainHandle, account: Account, balance: int, needed: int) -> BridgingFailed:
+def _too_little(
+    chain: ChainHandle, account: Account, coin: Currency, balance: int, needed: int
+) -> BridgingFailed:
     return BridgingFailed(
-        f"{account.name} ({account.address}) has {ether(balance)} ETH on {chain.name}, "
-        f"and this takes {ether(needed)} ETH with fees",
+        f"{account.name} ({account.address}) has {coin.shown(balance)} {coin.symbol} on {chain.name}, "
+        f"and this takes {coin.shown(needed)} {coin.symbol} with fees",
         "a smaller amount, or another --account",
     )
 

@@ -1,11 +1,12 @@
 """What a user says about a transfer between L1 and a rollup, and what can be said about it beforehand. Pure."""
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal, InvalidOperation
 from typing import Final
 
 from orchestrator.errors import RollnetError
+from orchestrator.settlement.funding import WEI_PER_CASH
 from orchestrator.topology.hd_keys import checksum_address
 from orchestrator.topology.plan import Account, Plan, RollupPlan
 
@@ -112,7 +113,9 @@ class Currency:
     symbol: str
     decimals: int
     unit: str = "its smallest unit"
-    """Name of 10^-decimals."""
+    """Name of the least amount."""
+    least: int = 1
+    """The least amount: all are multiples of it."""
 
     def parse(self, text: str, *, zero: bool = False) -> int:
         """An amount in smallest units.
@@ -122,7 +125,7 @@ class Currency:
             zero: whether nothing at all may be meant.
 
         Raises:
-            InvalidTransfer: not a positive number of as many decimals.
+            InvalidTransfer: not a positive number of as many decimals, or no multiple of the least amount.
         """
         hint = "give a number, such as 1.5" if self.decimals else "give a whole number"
         try:
@@ -143,10 +146,10 @@ class Currency:
             raise InvalidTransfer(
                 f"{text} {self.symbol} is more than 256 bits of {self.unit} hold", "give less"
             )
-        if rest:
+        if rest or units % self.least:
             raise InvalidTransfer(
                 f"{text} {self.symbol} is not a whole number of {self.unit}",
-                f"give at most {self.decimals} decimals",
+                f"give at most {self.decimals + 1 - len(str(self.least))} decimals",
             )
         return units
 
@@ -157,11 +160,26 @@ class Currency:
 
 
 ETHER: Final = Currency("ETH", 18, "wei")
+DOLLAR: Final = Currency("USD", 18, "millionths of a dollar", WEI_PER_CASH)
+"""Coin of options rollups: cash, in the decimals that wallets expect. What is 1 ETH on L1 is 1 USD there, wei for wei."""
 
 
-def parse_ether(text: str, *, zero: bool = False) -> int:
-    """Wei of an amount in ETH; as :meth:`Currency.parse`."""
-    return ETHER.parse(text, zero=zero)
+def coin_of(plan: Plan, chain: str) -> Currency:
+    """The coin of L1 or a rollup: what its wei are counted in."""
+    dollars = any(rollup.name == chain and rollup.options is not None for rollup in plan.rollups)
+    return DOLLAR if dollars else ETHER
+
+
+def coin_between(plan: Plan, source: str, destination: str) -> Currency:
+    """What may travel from one chain to another: the first one's coin, in amounts that the other can book, so that nothing is lost as dust."""
+    coin, there = coin_of(plan, source), coin_of(plan, destination)
+    return coin if coin.least >= there.least else replace(coin, unit=there.unit, least=there.least)
+
+
+def booked(plan: Plan, source: str, destination: str, wei: int) -> str:
+    """What wei of one chain are in the other's coin, such as ``25 USD``; nothing if the coins are the same."""
+    coin, there = coin_of(plan, source), coin_of(plan, destination)
+    return "" if coin == there else f"{there.shown(wei)} {there.symbol}"
 
 
 def ether(wei: int) -> str:

@@ -1,4 +1,4 @@
-"""ETH between L1 and a rollup as a user moves it: a deposit through the portal, a withdrawal through the message passer.
+"""A rollup's coin (ETH, or dollars for ETH) between L1 and it as a user moves it: a deposit through the portal, a withdrawal through the message passer.
 
 ::
 
@@ -15,7 +15,7 @@ from bridge.relayer.portal import PORTAL
 from orchestrator.bridging.following import Deposited, Tell, Withdrawn, follow, follow_deposit
 from orchestrator.bridging.reading import only_passed
 from orchestrator.bridging.sending import BridgingFailed, receipt_of, send
-from orchestrator.bridging.terms import ether
+from orchestrator.bridging.terms import coin_of
 from orchestrator.chains import ChainHandle
 from orchestrator.devnet import Devnet
 from orchestrator.settlement.deployments import deployments
@@ -29,7 +29,7 @@ PASSER = op_artifact("L2ToL1MessagePasser").interface
 async def deposit(
     net: Devnet, rollup: ChainHandle, account: Account, to: str, wei: int, tell: Tell, *, wait: bool = True
 ) -> Deposited:
-    """Deposit ETH and follow it until it is executed on the rollup.
+    """Deposit ETH, on an options rollup booked as dollars, and follow it until it is executed there.
 
     Raises:
         BridgingFailed: nothing was deposited, or it isn't known.
@@ -39,14 +39,15 @@ async def deposit(
     data = PORTAL.encode_call("depositTransaction", to, wei, CALL_GAS, False, b"")
     digest = await send(net, net.l1, account, where.portal, data, wei)
     tell(f"sent to L1: {digest}")
-    kept = f"{account.address} keeps the {ether(wei)} ETH on {rollup.name}"
+    coin = coin_of(net.plan, rollup.name)
+    kept = f"{account.address} keeps the {coin.shown(wei)} {coin.symbol} on {rollup.name}"
     return await follow_deposit(net, rollup, digest, kept, tell, started=started, wait=wait)
 
 
 async def withdraw(
     net: Devnet, rollup: ChainHandle, account: Account, to: str, wei: int, tell: Tell, *, wait: bool = True
 ) -> Withdrawn:
-    """Withdraw ETH and follow it until L1 has paid.
+    """Withdraw ETH, on an options rollup out of dollars, and follow it until L1 has paid.
 
     Raises:
         BridgingFailed: nothing was withdrawn, or it isn't known.

@@ -39,7 +39,7 @@ def check(facts: RunFacts) -> CheckResult:
         if one.node not in observed.sequencers
     ]
     boots = {event.boot for event in facts.events if event.role == "sequencer"}
-    notes = [f"{len(boots)} lives of sequencers"] if boots else []
+    notes = [f"{len(boots)} {'life' if len(boots) == 1 else 'lives'} of sequencers"] if boots else []
     if facts.cuts.logs:
         notes.append(f"L1 took slots back {len(facts.cuts.logs)} times")
     absent += [f"{name} was not observed: nobody knows which slots it applied" for name in facts.unobserved]

@@ -91,7 +91,7 @@ def check(facts: RunFacts) -> CheckResult:
         seen += len(observed.l1.deposits) + withdrawals.known
         if withdrawals.all:
             notes.append(
-                f"of {withdrawals.all} withdrawals of the load L1 has {withdrawals.known}, and should have {withdrawals.due}"
+                f"of {withdrawals.all} withdrawals of the load L1 has {withdrawals.known}; {withdrawals.due} had to be there by then"
             )
     return judged(NAME, seen, OF_WHAT, found, notes=notes, unknown=unknown)
 

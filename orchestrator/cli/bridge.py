@@ -1,4 +1,4 @@
-"""``deposit`` and ``withdraw``: ETH and tokens between L1 and a rollup, followed to their end."""
+"""``deposit`` and ``withdraw``: a rollup's coin and tokens between L1 and it, followed to their end."""
 
 import contextlib
 import time
@@ -15,8 +15,10 @@ from orchestrator.bridging.reading import find_withdrawal
 from orchestrator.bridging.sending import BridgingFailed
 from orchestrator.bridging.terms import (
     ETHER,
+    Currency,
     InvalidTransfer,
     account_of,
+    coin_of,
     ether,
     parse_address,
     parse_digest,
@@ -51,13 +53,15 @@ class _Asked:
 
 
 RollupArgument = Annotated[str, typer.Argument(help="A rollup's name.")]
-AmountArgument = Annotated[str, typer.Argument(metavar="AMOUNT", help="ETH, such as 1.5, or tokens.")]
+AmountArgument = Annotated[
+    str, typer.Argument(metavar="AMOUNT", help="ETH, such as 1.5; dollars of an options rollup; or tokens.")
+]
 AccountOption = Annotated[int, typer.Option(help="Index of the funded account that signs.")]
 ToOption = Annotated[
     str | None, typer.Option(metavar="ADDRESS", help="Recipient; the account's own address by default.")
 ]
 TokenOption = Annotated[
-    str | None, typer.Option(metavar="ADDRESS", help="An ERC-20, by its address on L1, instead of ETH.")
+    str | None, typer.Option(metavar="ADDRESS", help="An ERC-20, by its address on L1, instead of the coin.")
 ]
 TwinOption = Annotated[
     str | None,
@@ -85,7 +89,9 @@ def deposit_command(
     """Deposit from L1 into a rollup, ETH through its OptimismPortal or tokens through the standard bridge, and wait until the rollup
     has executed it.
 
-    Exit status: 0 executed, 1 executed but its call failed (the sender keeps the ETH, on the rollup), 2 not known (also with
+    On an options rollup ETH is booked as dollars of cash, 1 ETH as 1 USD (wei for wei; a millionth of a dollar is the least).
+
+    Exit status: 0 executed, 1 executed but its call failed (the sender keeps the amount, on the rollup), 2 not known (also with
     --no-wait) or nothing was deposited. Example: rollnet deposit alpha 1.5 --account 1 --json
     """  # noqa: D205 - the help text is one paragraph
     with command(as_json=as_json):
@@ -103,7 +109,8 @@ def deposit_command(
 def withdraw_command(
     rollup: Annotated[str | None, typer.Argument(help="A rollup's name; not needed with --status.")] = None,
     amount: Annotated[
-        str | None, typer.Argument(metavar="AMOUNT", help="ETH, such as 1.5, or tokens.")
+        str | None,
+        typer.Argument(metavar="AMOUNT", help="ETH, such as 1.5; dollars of an options rollup; or tokens."),
     ] = None,
     account: AccountOption = 0,
     to: ToOption = None,
@@ -122,6 +129,8 @@ def withdraw_command(
     as_json: JsonOption = False,
 ) -> None:
     """Withdraw ETH or tokens from a rollup to L1 and follow it: sent, batched, proposed, proven, finalized.
+
+    An options rollup pays dollars of cash out as ETH on L1, 1 USD as 1 ETH (wei for wei; a millionth of a dollar is the least).
 
     Exit status: 0 finalized and paid, 1 finalized but its call failed, 2 not finished, not known or nothing was withdrawn.
     With --status and --wait, goes on to wait. Example: rollnet withdraw alpha 1.5, then rollnet withdraw --status 0x… --json
@@ -151,14 +160,15 @@ def undecided() -> Iterator[None]:
 async def _deposit(asked: _Asked, index: int, net: str | None, *, wait: bool) -> dict[str, Any]:
     recipient = address_if(asked.to)
     async with _meant(asked, net) as (devnet, chain, token):
-        units = (token.currency if token else ETHER).parse(asked.amount or "")
+        coin = coin_of(devnet.plan, chain.name)
+        units = (token.currency if token else coin).parse(asked.amount or "")
         account = account_of(devnet.plan, index)
         recipient = recipient or account.address
         if token is None:
             found = await deposit(devnet, chain, account, recipient, units, tell, wait=wait)
         else:
             found = await deposit_token(devnet, chain, account, token, recipient, units, tell, wait=wait)
-    return _deposit_json(found, chain.name, account.address, recipient, units, token)
+    return _deposit_json(found, chain.name, account.address, recipient, _amount_json(units, coin, token))
 
 
 async def _withdraw(
@@ -173,12 +183,14 @@ async def _withdraw(
             told = tell if wait else quiet
             found = await follow(devnet, chain, sent, told, started=time.monotonic(), wait=bool(wait))
             token = await _token_in(devnet, chain, sent)
-            return _withdrawal_json(found, chain.name, devnet.name, token, watched=bool(wait))
+            coin = coin_of(devnet.plan, chain.name)
+            return _withdrawal_json(found, chain.name, devnet.name, coin, token, watched=bool(wait))
     if asked.rollup is None or asked.amount is None:
         raise InvalidTransfer("a rollup and an amount are needed", "such as: rollnet withdraw alpha 1.5")
     recipient = address_if(asked.to)
     async with _meant(asked, net) as (devnet, chain, token):
-        units = (token.currency if token else ETHER).parse(asked.amount)
+        coin = coin_of(devnet.plan, chain.name)
+        units = (token.currency if token else coin).parse(asked.amount)
         account = account_of(devnet.plan, index)
         terms = withdrawal_terms(devnet.plan, chain.name)
         tell(
@@ -193,16 +205,14 @@ async def _withdraw(
             found = await withdraw(devnet, chain, account, recipient, units, tell, wait=waits)
         else:
             found = await withdraw_token(devnet, chain, account, token, recipient, units, tell, wait=waits)
-        return _withdrawal_json(found, chain.name, devnet.name, token, watched=True)
+        return _withdrawal_json(found, chain.name, devnet.name, coin, token, watched=True)
 
 
 @contextlib.asynccontextmanager
 async def _meant(asked: _Asked, net: str | None) -> AsyncIterator[tuple[Devnet, ChainHandle, Token | None]]:
     """The devnet, the rollup and the token (None is ETH) that a command line names."""
-    if asked.token is None:
-        if asked.rollup_token is not None:
-            raise InvalidTransfer("--rollup-token says what a token of L1 is there", "give --token as well")
-        ETHER.parse(asked.amount or "")  # said before anything else is looked for
+    if asked.token is None and asked.rollup_token is not None:
+        raise InvalidTransfer("--rollup-token says what a token of L1 is there", "give --token as well")
     token, twin = address_if(asked.token), address_if(asked.rollup_token)
     async with Devnet.attach(find_devnet(net).name) as devnet:
         chain = devnet.rollup(asked.rollup or "")
@@ -232,9 +242,9 @@ def quiet(line: str) -> None:
     del line
 
 
-def _amount_json(units: int, token: Token | None) -> dict[str, Any]:
+def _amount_json(units: int, coin: Currency, token: Token | None) -> dict[str, Any]:
     if token is None:
-        return {"amount": ether(units), "amount_wei": str(units)}
+        return {"amount": coin.shown(units), "amount_wei": str(units), "currency": coin.symbol}
     return {
         "amount": token.currency.shown(units),
         "amount_units": str(units),
@@ -243,7 +253,7 @@ def _amount_json(units: int, token: Token | None) -> dict[str, Any]:
 
 
 def _deposit_json(
-    found: Deposited, rollup: str, sender: str, to: str, units: int, token: Token | None
+    found: Deposited, rollup: str, sender: str, to: str, amount: dict[str, Any]
 ) -> dict[str, Any]:
     return {
         "kind": "deposit",
@@ -251,7 +261,7 @@ def _deposit_json(
         "rollup": rollup,
         "from": sender,
         "to": to,
-        **_amount_json(units, token),
+        **amount,
         "l1_transaction": found.l1_transaction,
         "l2_transaction": found.l2_transaction,
         "l2_block": found.l2_block,
@@ -261,7 +271,7 @@ def _deposit_json(
 
 
 def _withdrawal_json(
-    found: Withdrawn, rollup: str, net: str, token: Token | None, *, watched: bool
+    found: Withdrawn, rollup: str, net: str, coin: Currency, token: Token | None, *, watched: bool
 ) -> dict[str, Any]:
     sent, moved = found.passed, bridged(found.passed.withdrawal) if token else None
     unfinished = found.outcome == "unfinished"
@@ -273,7 +283,7 @@ def _withdrawal_json(
         "state": found.state.value,
         "from": moved.sender if moved else sent.withdrawal.sender,
         "to": moved.to if moved else sent.withdrawal.target,
-        **_amount_json(moved.units if moved else sent.withdrawal.value, token),
+        **_amount_json(moved.units if moved else sent.withdrawal.value, coin, token),
         "l2_transaction": sent.transaction,
         "l2_block": sent.block,
         "l1_transaction": found.finalized_by,
@@ -289,6 +299,7 @@ def _print_deposit(document: dict[str, Any]) -> None:
     block = "" if document["l2_block"] is None else f" in block {document['l2_block']}"
     print_outcome(f"deposit of {_amount(document)} to {document['rollup']}", document)
     _print_token(document)
+    _print_rate(document)
     out.print(f"  L1 transaction {document['l1_transaction']}", soft_wrap=True)
     out.print(f"  L2 transaction {document['l2_transaction']}{block}", soft_wrap=True)
     out.print(f"  {document['seconds']:.1f} s")
@@ -298,6 +309,7 @@ def _print_withdrawal(document: dict[str, Any]) -> None:
     state = f", {document['state']}" if document["outcome"] == "unfinished" else ""
     print_outcome(f"withdrawal of {_amount(document)} from {document['rollup']}", document, state)
     _print_token(document)
+    _print_rate(document)
     out.print(f"  hash {document['hash']}", soft_wrap=True)
     out.print(
         f"  L2 transaction {document['l2_transaction']} in block {document['l2_block']}", soft_wrap=True
@@ -310,7 +322,17 @@ def _print_withdrawal(document: dict[str, Any]) -> None:
 
 def _amount(document: dict[str, Any]) -> str:
     token = document.get("token")
-    return escape(f"{document['amount']} {token['symbol'] if token else 'ETH'}")
+    return escape(f"{document['amount']} {token['symbol'] if token else document['currency']}")
+
+
+def _print_rate(document: dict[str, Any]) -> None:
+    """What the other side of the bridge calls the same wei, where it calls them something else."""
+    if document.get("currency", ETHER.symbol) != ETHER.symbol:
+        same = f"{ether(int(document['amount_wei']))} {ETHER.symbol}"
+        where = (
+            f"1 {ETHER.symbol} there is 1 {document['currency']} of cash on {document['rollup']}, wei for wei"
+        )
+        out.print(f"  {same} on L1: {where}", markup=False, soft_wrap=True)
 
 
 def _print_token(document: dict[str, Any]) -> None:

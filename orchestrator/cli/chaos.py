@@ -59,8 +59,8 @@ def points(
         if as_json:
             say_json([asdict(point) for point in chosen])
             return
-        for passed_by, group in groupby(chosen, key=lambda point: point.roles):
-            out.print(f"[bold]{' and '.join(passed_by)}[/bold]")
+        for passed_by, group in groupby(chosen, key=lambda point: point.passed_by):
+            out.print(f"[bold]{passed_by}[/bold]")
             for point in group:
                 out.print(f"  {point.name}", soft_wrap=True)
                 out.print(f"      between  {point.after} / {point.before}", markup=False, soft_wrap=True)

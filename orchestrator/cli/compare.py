@@ -25,7 +25,7 @@ def compare_command(
     strategy: Annotated[str, typer.Argument(help="A preset's name or a strategy file.")],
     topology: Annotated[
         Path,
-        typer.Option(help="A topology with a market, several EVM rollups and a short challenge period."),
+        typer.Option(help="A topology with a market, several rollups and a short challenge period."),
     ] = Path("topologies/bridge-quad.yaml"),
     runs: Annotated[int, typer.Option(min=1, max=1_000, help="How often it is run in each mode.")] = RUNS,
     messages: Annotated[

@@ -33,18 +33,23 @@ def show(as_json: JsonOption = False) -> None:
 
 
 @app.command()
-def prune(as_json: JsonOption = False) -> None:
+def prune(
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the images; remove nothing.")] = False,
+    as_json: JsonOption = False,
+) -> None:
     """Remove images of ours that neither this checkout nor any container uses, and what builds left that were cut short.
 
-    Example: rollnet image prune
+    Every change of the sources makes an image with another name; images of others are never touched.
+
+    Example: rollnet image prune --dry-run
     """
     with command(as_json=as_json):
-        removed = run(_prune())
+        removed = run(_prune(dry_run=dry_run))
         if as_json:
-            say_json({"removed": removed})
+            say_json({"would_remove" if dry_run else "removed": removed})
             return
         for name in removed:
-            out.print(f"removed {name}", markup=False)
+            out.print(f"{'would remove' if dry_run else 'removed'} {name}", markup=False)
         if not removed:
             out.print("nothing to remove")
 
@@ -85,14 +90,15 @@ async def _show() -> dict[str, Any]:
     return {"name": image.name, "base": image.base, "bytes": image.size}
 
 
-async def _prune() -> list[str]:
+async def _prune(*, dry_run: bool) -> list[str]:
     from orchestrator.runtimes.docker.engine import Engine  # noqa: PLC0415 - as above
     from orchestrator.runtimes.docker.image.build import prune_images  # noqa: PLC0415 - as above
     from orchestrator.runtimes.docker.image.remains import sweep_builds  # noqa: PLC0415 - as above
 
     engine = await Engine.connect()
     try:
-        return await prune_images(engine) + await sweep_builds()
+        found = await prune_images(engine, dry_run=dry_run)
+        return found if dry_run else found + await sweep_builds()
     finally:
         engine.close()
 

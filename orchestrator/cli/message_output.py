@@ -11,7 +11,7 @@ from bridge.relayer.messages.envelope import address_in
 from bridge.relayer.messages.lifecycle import State
 from bridge.relayer.messages.sightings import Sign
 from bridge.wire.keccak import from_hex, to_hex
-from orchestrator.bridging.terms import ether
+from orchestrator.bridging.terms import DOLLAR, ETHER, booked, coin_of, ether
 from orchestrator.cli.bridge import print_outcome
 from orchestrator.cli.output import err, out, say_json
 from orchestrator.messaging.logs import Found
@@ -19,6 +19,7 @@ from orchestrator.messaging.reading import HASH_DIGITS, Seen
 from orchestrator.messaging.sending import Followed
 from orchestrator.messaging.terms import Outcome, age, described
 from orchestrator.topology.hd_keys import checksum_address
+from orchestrator.topology.plan import Plan
 
 WIDE = 120
 """Columns of a terminal that has room for whole hashes."""
@@ -27,7 +28,7 @@ SHORT_DIGITS = 18
 COLOURS = {"executed": "green", "refunded": "red", "failed": "red"}
 
 
-def _sent_json(found: Found) -> dict[str, Any]:
+def _sent_json(found: Found, plan: Plan) -> dict[str, Any]:
     """What is so from the start."""
     envelope = found.sent.envelope
     return {
@@ -39,6 +40,8 @@ def _sent_json(found: Found) -> dict[str, Any]:
         "to": _address(envelope.target),
         "value": ether(envelope.value),
         "value_wei": str(envelope.value),
+        "currency": coin_of(plan, found.source).symbol,
+        "booked": booked(plan, found.source, found.destination or "", envelope.value) or None,
         "data_bytes": len(envelope.data),
         "gas_limit": envelope.gas_limit,
         "valid_until": envelope.valid_until,
@@ -48,19 +51,19 @@ def _sent_json(found: Found) -> dict[str, Any]:
     }
 
 
-def listed_json(found: Found, state: State | None) -> dict[str, Any]:
+def listed_json(found: Found, state: State | None, plan: Plan) -> dict[str, Any]:
     """One of what ``message list`` prints for programs."""
-    return {**_sent_json(found), "state": state.value if state else None}
+    return {**_sent_json(found, plan), "state": state.value if state else None}
 
 
-def followed_json(followed: Followed, net: str) -> dict[str, Any]:
+def followed_json(followed: Followed, plan: Plan, net: str) -> dict[str, Any]:
     """What ``message send`` and ``message status`` print for programs."""
     found, seen = followed.found, followed.seen
     over = followed.outcome in (Outcome.EXECUTED, Outcome.REFUNDED)
     return {
         "kind": "message",
         "outcome": followed.outcome.value,
-        **_sent_json(found),
+        **_sent_json(found, plan),
         "data": to_hex(found.sent.envelope.data),
         "state": seen.state.value if seen else None,
         "withdrawal": seen.withdrawal if seen else None,
@@ -94,6 +97,8 @@ def say_message(document: dict[str, Any], *, as_json: bool) -> None:
         return
     goal = document["destination"] or f"chain {document['destination_chain_id']}"
     carries = _carries(document)
+    if document["booked"] and int(document["value_wei"]):
+        carries += f", there {document['booked']}"
     state = "" if document["state"] in (None, document["outcome"]) else f", {document['state']}"
     print_outcome(f"message from {document['source']} to {goal} with {carries}", document, state)
     out.print(f"  hash {document['hash']}", soft_wrap=True)
@@ -115,7 +120,8 @@ def say_message(document: dict[str, Any], *, as_json: bool) -> None:
 
 
 def _carries(document: dict[str, Any]) -> str:
-    return described(int(document["value_wei"]), document["data_bytes"])
+    coin = DOLLAR if document["currency"] == DOLLAR.symbol else ETHER
+    return described(int(document["value_wei"]), document["data_bytes"], coin)
 
 
 def print_messages(document: dict[str, Any]) -> None:

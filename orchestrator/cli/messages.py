@@ -9,8 +9,8 @@ from orchestrator.bridging.sending import BridgingFailed
 from orchestrator.bridging.terms import (
     InvalidTransfer,
     account_of,
+    coin_between,
     message_terms,
-    parse_ether,
     roughly,
 )
 from orchestrator.cli.bridge import NEGATIVE, address_if, quiet, tell, undecided
@@ -48,7 +48,13 @@ def send_command(
         str | None,
         typer.Option(metavar="ADDRESS", help="Whom to call there; the account's own address by default."),
     ] = None,
-    value: Annotated[str, typer.Option(metavar="ETH", help="ETH that travels with it, such as 1.5.")] = "0",
+    value: Annotated[
+        str,
+        typer.Option(
+            metavar="ETH",
+            help="ETH that travels with it, such as 1.5; from an options rollup dollars, wei for wei.",
+        ),
+    ] = "0",
     data: Annotated[
         str | None, typer.Option(metavar="0x…", help="Call data, such as `cast calldata` makes it.")
     ] = None,
@@ -144,10 +150,11 @@ async def _send(
     wait: bool | None,
 ) -> dict[str, Any]:
     source, destination, to, value, data, gas, valid_for = wished
-    wei, call_data = parse_ether(value, zero=True), parse_data(data)
+    call_data = parse_data(data)
     target, valid_s = address_if(to), None if valid_for is None else parse_validity(valid_for)
     async with Devnet.attach(find_devnet(net).name) as devnet:
         here, there = devnet.rollup(source), devnet.rollup(destination)
+        wei = coin_between(devnet.plan, here.name, there.name).parse(value, zero=True)
         account = account_of(devnet.plan, index)
         terms = message_terms(devnet.plan, here.name, there.name)
         asked = wish(
@@ -174,7 +181,7 @@ async def _send(
             if line:
                 tell(line)
         followed = await send_message(devnet, here, there, account, asked, tell, waiting=waits)
-        return followed_json(followed, devnet.name)
+        return followed_json(followed, devnet.plan, devnet.name)
 
 
 async def _status(text: str, net: str | None, *, wait: bool) -> dict[str, Any]:
@@ -183,7 +190,7 @@ async def _status(text: str, net: str | None, *, wait: bool) -> dict[str, Any]:
         found = await find_message(devnet, digest)
         waiting = Waiting.END if wait else Waiting.NOTHING
         followed = await follow_message(devnet, found, tell if wait else quiet, waiting=waiting)
-        return followed_json(followed, devnet.name)
+        return followed_json(followed, devnet.plan, devnet.name)
 
 
 async def _list(
@@ -200,7 +207,7 @@ async def _list(
         states, trouble = await states_of(devnet, asked)
     matching = [each for each in asked if state in (None, states.get(each.hash))]
     return {
-        "messages": [listed_json(each, states.get(each.hash)) for each in matching[:limit]],
+        "messages": [listed_json(each, states.get(each.hash), devnet.plan) for each in matching[:limit]],
         "matching": len(matching) if state else len(messages),
         "trouble": [*silent, *trouble],
     }

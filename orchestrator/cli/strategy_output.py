@@ -35,9 +35,11 @@ def print_status(document: dict[str, Any]) -> None:
 
 
 def _print_payoffs(document: dict[str, Any]) -> None:
+    """What a strategy comes to: pay-off less premium and, where it ran, fees, as maximum loss and gain count them."""
+    paid = document["net_premium"] + (document.get("fees") or 0)
     table = Table("settlement price", "pay-off", "profit")
     for row in document["payoffs"]:
-        table.add_row(_usd(row["price"]), _usd(row["payoff"]), _usd(row["payoff"] - document["net_premium"]))
+        table.add_row(_usd(row["price"]), _usd(row["payoff"]), _usd(row["payoff"] - paid))
     out.print(table)
 
 

@@ -25,7 +25,7 @@ from orchestrator.report.write import describe_host
 from orchestrator.runtimes.choice import processes_unless_said
 from orchestrator.strategies.bridge_terms import waits
 from orchestrator.strategies.model import Strategy
-from orchestrator.strategies.resolve import place
+from orchestrator.strategies.resolve import place, require_lots
 from orchestrator.topology.load import load_topology
 from orchestrator.topology.plan import L1_BRIDGE, SHARED_SEQUENCER, Plan
 from orchestrator.topology.resolve import make_plan
@@ -77,9 +77,12 @@ def require_fit(plan: Plan, strategy: Strategy, messages: int) -> None:
 
     Raises:
         NotCompared: it would take too long, or there is nowhere for messages to go.
-        ResolutionError: a leg is for a rollup that isn't there or has no market.
+        ResolutionError: a leg is for a rollup that isn't there, or of a quantity that it doesn't trade.
     """
-    rollups = sorted({rollup.name for rollup in place(strategy, plan.rollups)})
+    placed = place(strategy, plan.rollups)
+    for index, rollup in enumerate(placed):
+        require_lots(strategy, index, rollup)
+    rollups = sorted({rollup.name for rollup in placed})
     way = waits(plan, rollups)
     if way.expected_s > LONGEST_S:
         raise NotCompared(

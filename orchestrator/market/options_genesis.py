@@ -12,7 +12,15 @@ from orchestrator.market.units import PRICE_SCALE, QUANTITY_SCALE, price_units, 
 from orchestrator.settlement.deployments import deployments
 from orchestrator.settlement.funding import UNDERLYING, cash_on_options
 from orchestrator.settlement.geth_genesis import GENESIS_BASE_FEE, GENESIS_TIME
-from orchestrator.topology.plan import BreakersPlan, FeesPlan, MarketPlan, OptionsPlan, Plan, RollupPlan
+from orchestrator.topology.plan import (
+    BreakersPlan,
+    FeesPlan,
+    LiquidationPlan,
+    MarketPlan,
+    OptionsPlan,
+    Plan,
+    RollupPlan,
+)
 from orchestrator.topology.sequencing import sets_of
 
 _PARTS = 1_000_000
@@ -49,6 +57,7 @@ def options_genesis(plan: Plan, rollup: RollupPlan, options: OptionsPlan) -> dic
             "taker_fee_ppm": _parts(options.taker_fee),
             "maker_fee_ppm": _parts(options.maker_fee),
             **_fees(options.fees),
+            **_liquidation(options.liquidation),
             **_breakers(options.breakers),
             "twap_seconds": options.settlement_average_s,
             "max_positions": max(_POSITIONS, len(plan.market.strikes) * len(plan.market.expiries_s) * 2),
@@ -94,6 +103,21 @@ def _fees(fees: FeesPlan) -> dict[str, int]:
         "withdrawal_fee": price_units(fees.per_withdrawal),
         "account_fee": price_units(fees.per_account),
         "listing_fee": price_units(fees.per_listing),
+    }
+
+
+def _liquidation(said: LiquidationPlan) -> dict[str, int]:
+    return {
+        "close_share_ppm": _parts(said.close),
+        "bound_ppm": _parts(said.bound),
+        "auction_fast_seconds": said.fast_s,
+        "auction_slow_seconds": said.slow_s,
+        "auction_insolvent_seconds": said.insolvent_s,
+        "auction_start_ppm": _parts(said.start),
+        "auction_middle_ppm": _parts(said.middle),
+        "auction_buffer_ppm": _parts(said.buffer),
+        "max_insurance_loss": price_units(said.insurance),
+        "backstop_penalty_ppm": _parts(said.penalty),
     }
 
 

@@ -25,7 +25,7 @@ from bridge.wire.keccak import from_hex
 from bridge.wire.stages import Stage
 from orchestrator.bridging.following import PATIENCE_S, TELL_EVERY_S, Tell, relayer_trouble
 from orchestrator.bridging.sending import EVERY_S, alone, receipt_of, submit
-from orchestrator.bridging.terms import InvalidTransfer, ether, message_terms
+from orchestrator.bridging.terms import Currency, InvalidTransfer, coin_of, message_terms
 from orchestrator.chains import ChainHandle, ChainUnreachable, Refused, translated
 from orchestrator.devnet import Devnet
 from orchestrator.messaging.logs import Found, found_in
@@ -92,10 +92,13 @@ async def send_message(
         BridgingFailed: nothing was sent, or it isn't known.
         RollnetError: a node doesn't answer or refuses, before anything was sent.
     """
-    await _require_code(destination, wish)
+    coin = coin_of(net.plan, source.name)
+    await _require_code(destination, wish, coin)
     async with alone(net):
         data = await _sending(source, destination, wish)
-        submitted = await submit(source, account, CROSS_ROLLUP_MAILBOX, data, wish.value, interface=MAILBOX)
+        submitted = await submit(
+            source, account, CROSS_ROLLUP_MAILBOX, data, wish.value, interface=MAILBOX, coin=coin
+        )
     receipt = await receipt_of(source, submitted.hash)
     (log,) = (log for log in receipt["logs"] if log["topics"][:1] == [SENT_TOPIC])
     found = found_in(net, source, log)
@@ -108,7 +111,7 @@ async def send_message(
         value=str(wish.value),
         l2_tx=submitted.hash,
     )
-    what = described(wish.value, len(wish.data))
+    what = described(wish.value, len(wish.data), coin)
     tell(f"sent {what} in {source.name} block {found.sent.block}: message {found.hash}")
     return await follow_message(net, found, tell, waiting=waiting, submitted=submitted.at_ns / 1e9)
 
@@ -210,12 +213,12 @@ async def _trouble(net: Devnet, found: Found, seen: Seen | None) -> str:
     return await relayer_trouble(net, found.source, found.hash)
 
 
-async def _require_code(destination: ChainHandle, wish: Wish) -> None:
+async def _require_code(destination: ChainHandle, wish: Wish, coin: Currency) -> None:
     """Hold that a call with data will find somebody to answer it."""
     if wish.data and await destination.rpc("eth_getCode", wish.target, "latest") == "0x":
         raise InvalidTransfer(
             f"{wish.target} has no code on {destination.name}, so the call would fail and "
-            f"{ether(wish.value)} ETH would be away until the message expires",
+            f"{coin.shown(wish.value)} {coin.symbol} would be away until the message expires",
             "create the contract first, or leave --data out",
         )
 

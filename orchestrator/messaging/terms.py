@@ -25,7 +25,7 @@ from bridge.relayer.messages.lifecycle import (
 )
 from bridge.relayer.messages.sightings import Sign
 from bridge.wire.keccak import to_hex
-from orchestrator.bridging.terms import InvalidTransfer, MessageTerms, ether, roughly
+from orchestrator.bridging.terms import ETHER, Currency, InvalidTransfer, MessageTerms, roughly
 from orchestrator.topology.durations import format_duration, parse_duration, suggest_duration
 
 MAX_GAS: Final = 3_000_000
@@ -275,9 +275,9 @@ def why_failed(reason: bytes) -> str:
     return words.format(**found.arguments) if words else str(found)
 
 
-def described(value: int, data_bytes: int) -> str:
-    """What a message carries, such as ``1.5 ETH and 36 bytes``."""
-    parts = [f"{ether(value)} ETH"] if value or not data_bytes else []
+def described(value: int, data_bytes: int, coin: Currency = ETHER) -> str:
+    """What a message carries, such as ``1.5 ETH and 36 bytes``, in the coin of where it was sent."""
+    parts = [f"{coin.shown(value)} {coin.symbol}"] if value or not data_bytes else []
     parts += [f"{data_bytes} bytes"] if data_bytes else []
     return " and ".join(parts)
 

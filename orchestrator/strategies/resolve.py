@@ -159,6 +159,22 @@ def place(strategy: Strategy, rollups: Sequence[RollupPlan]) -> tuple[RollupPlan
     return tuple(placed)
 
 
+def require_lots(strategy: Strategy, index: int, rollup: RollupPlan) -> None:
+    """Refuse a quantity that an options rollup can't trade in its lots. Pure; on EVM rollups there are none.
+
+    Raises:
+        ResolutionError: the leg's quantity isn't a multiple.
+    """
+    if rollup.options is None:
+        return
+    problem = lots_problem(strategy.legs[index].quantity, quantity_units(rollup.options.lot))
+    if problem is not None:
+        raise ResolutionError(
+            f"leg {index} of {strategy.name}: {problem} of {rollup.name}, an options rollup",
+            "choose another quantity, or name an EVM rollup for this leg",
+        )
+
+
 def _no_market(plan: Plan) -> ResolutionError:
     return ResolutionError(f"topology {plan.name} has no market to trade on", "add a market section")
 
@@ -218,13 +234,8 @@ def _require_traded(strategy: Strategy, index: int, rollup: RollupPlan, row: Row
     """Refuse what an options rollup's market maker doesn't trade: no bundle could hold it. On EVM rollups the market itself refuses."""
     if rollup.options is None:
         return
+    require_lots(strategy, index, rollup)
     leg = strategy.legs[index]
-    problem = lots_problem(leg.quantity, quantity_units(rollup.options.lot))
-    if problem is not None:
-        raise ResolutionError(
-            f"leg {index} of {strategy.name}: {problem} of {rollup.name}, an options rollup",
-            "choose another quantity, or name an EVM rollup for this leg",
-        )
     if not (row.quote.ask_size if leg.side is Side.BUY else row.quote.bid_size):
         verb = "sells" if leg.side is Side.BUY else "buys"
         raise ResolutionError(

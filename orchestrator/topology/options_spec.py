@@ -1,4 +1,4 @@
-"""What a topology file may say of an options rollup: its feed, its market maker, its fees, its breakers."""
+"""What a topology file may say of an options rollup: its feed, its market maker, its fees, its liquidations, its breakers."""
 
 from typing import Annotated, Literal
 
@@ -91,7 +91,7 @@ class FeesSpec(Section):
     )
     liquidation_insurance: Share = Field(
         default=0.5,
-        description="What of that goes to the insurance fund at once.",
+        description="What of that goes to the insurance fund at once; of the rest it gets `insurance`, as of every fee.",
         examples=[1],
         json_schema_extra=notes(unit="share of that fee, at most six decimals"),
     )
@@ -148,6 +148,69 @@ class FeesSpec(Section):
         description="For each series that is listed.",
         examples=[1],
         json_schema_extra=notes(unit="USD, at most six decimals"),
+    )
+
+
+class LiquidationSpec(Section):
+    """What becomes of accounts below maintenance margin: sold on the book, then by an auction whose price falls, then to the backstop vault."""
+
+    close: Annotated[float, Field(ge=0.01, le=1), PartsPerMillion] = Field(
+        default=0.5,
+        description="What of a position is closed on the book in one block at most.",
+        examples=[0.25],
+        json_schema_extra=notes(unit="share of the position, at most six decimals"),
+    )
+    bound: Share = Field(
+        default=0.1,
+        description="How far from the mark it is closed there at worst.",
+        examples=[0.05],
+        json_schema_extra=notes(unit="share of the mark, at most six decimals"),
+    )
+    fast: Annotated[float, DurationBetween("1s", "30d")] = Field(
+        default=30.0,
+        description="First phase of an auction: the price falls from `start` to `middle`. Durations here are in whole seconds, rounded up, as "
+        "blocks count.",
+        examples=["15m"],
+    )
+    slow: Annotated[float, DurationBetween("1s", "30d")] = Field(
+        default=120.0,
+        description="Second phase: the price falls from `middle` to nothing.",
+        examples=["12h"],
+    )
+    insolvent: Annotated[float, DurationBetween("1s", "30d")] = Field(
+        default=60.0,
+        description="Phase of what is worth nothing or less: bidders are paid more and more of its debt, and all of it at the end.",
+        examples=["10m"],
+    )
+    start: Share = Field(
+        default=0.95,
+        description="What bidders pay when an auction begins; not less than `middle`.",
+        examples=[0.98],
+        json_schema_extra=notes(unit="share of the value, at most six decimals"),
+    )
+    middle: Share = Field(
+        default=0.7,
+        description="What they pay when its first phase ends.",
+        examples=[0.8],
+        json_schema_extra=notes(unit="share of the value, at most six decimals"),
+    )
+    buffer: Share = Field(
+        default=0.15,
+        description="By how much equity must be above maintenance margin before an auction ends.",
+        examples=[0.05],
+        json_schema_extra=notes(unit="share of maintenance margin, at most six decimals"),
+    )
+    insurance: Cash = Field(
+        default=25_000.0,
+        description="What the insurance fund pays in one block at most.",
+        examples=[100_000],
+        json_schema_extra=notes(unit="USD, at most six decimals"),
+    )
+    penalty: Share = Field(
+        default=0.05,
+        description="What the backstop vault earns for taking over what is left, as far as the account has it.",
+        examples=[0.02],
+        json_schema_extra=notes(unit="share of the positions' gross value, at most six decimals"),
     )
 
 
@@ -303,6 +366,12 @@ class OptionsSpec(Section):
         default=FeesSpec(),
         description="What else it charges.",
         examples=[{"per_withdrawal": 1}],
+        json_schema_extra=notes(default="every default"),
+    )
+    liquidation: LiquidationSpec = Field(
+        default=LiquidationSpec(),
+        description="What becomes of accounts below maintenance margin.",
+        examples=[{"fast": "15m", "slow": "12h"}],
         json_schema_extra=notes(default="every default"),
     )
     breakers: BreakersSpec = Field(

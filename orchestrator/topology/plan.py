@@ -71,6 +71,32 @@ class FeesPlan:
 
 
 @dataclass(frozen=True, slots=True)
+class LiquidationPlan:
+    """What becomes of accounts of an options rollup below maintenance margin; shares, but for what says otherwise."""
+
+    close: float
+    """Of a position, in one block on the book."""
+    bound: float
+    """Of the mark: how far from it."""
+    fast_s: int
+    """Of an auction whose price falls from ``start`` to ``middle``."""
+    slow_s: int
+    """Of the phase in which it falls to nothing."""
+    insolvent_s: int
+    """Of the phase in which bidders are paid more and more of a debt."""
+    start: float
+    """Of the value."""
+    middle: float
+    """Of the value."""
+    buffer: float
+    """Of maintenance margin, above it."""
+    insurance: float
+    """What the fund pays in one block at most, USD."""
+    penalty: float
+    """Of the positions' gross value, for the backstop vault."""
+
+
+@dataclass(frozen=True, slots=True)
 class BreakersPlan:
     """When an options rollup allows less; zero is off."""
 
@@ -139,6 +165,8 @@ class OptionsPlan:
     """What else it charges."""
     breakers: BreakersPlan
     """When it allows less."""
+    liquidation: LiquidationPlan
+    """What becomes of accounts below maintenance margin."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,12 +9,13 @@ import math
 from orchestrator.topology.accounts import derive_oracle_signers, derive_roles, derive_users
 from orchestrator.topology.errors import InvalidTopology, Problem, render_path
 from orchestrator.topology.limits import node_limits
-from orchestrator.topology.options_spec import BreakersSpec, OptionsSpec
+from orchestrator.topology.options_spec import BreakersSpec, LiquidationSpec, OptionsSpec
 from orchestrator.topology.plan import (
     L1_BRIDGE,
     BreakersPlan,
     FeesPlan,
     L1Plan,
+    LiquidationPlan,
     MarketPlan,
     MessagingPlan,
     OptionsPlan,
@@ -112,6 +113,22 @@ def _plan_options(seed: int, options: OptionsSpec) -> OptionsPlan:
         amm_spread=amm.spread,
         fees=FeesPlan(**options.fees.model_dump()),
         breakers=_plan_breakers(options.breakers),
+        liquidation=_plan_liquidation(options.liquidation),
+    )
+
+
+def _plan_liquidation(said: LiquidationSpec) -> LiquidationPlan:
+    return LiquidationPlan(
+        close=said.close,
+        bound=said.bound,
+        fast_s=math.ceil(said.fast),
+        slow_s=math.ceil(said.slow),
+        insolvent_s=math.ceil(said.insolvent),
+        start=said.start,
+        middle=said.middle,
+        buffer=said.buffer,
+        insurance=said.insurance,
+        penalty=said.penalty,
     )
 
 

@@ -33,6 +33,7 @@ def broken_rules(spec: TopologySpec) -> tuple[Finding, ...]:
         _options_of_others,
         _options_alone,
         _few_signers,
+        _rising_auctions,
         _limits_of_nobody,
     )
     return tuple(finding for rule in rules for finding in rule(spec))
@@ -248,6 +249,20 @@ def _few_signers(spec: TopologySpec) -> Iterator[Finding]:
                 f"{oracle.needed} signatures are needed, and there are {oracle.signers} signers",
                 f"at most {oracle.signers}, or more signers",
                 needs=((*place, "signers"),),
+            )
+
+
+def _rising_auctions(spec: TopologySpec) -> Iterator[Finding]:
+    """The price of an auction only falls."""
+    for name, rollup in spec.rollups.items():
+        said = rollup.options.liquidation if rollup.options is not None else None
+        if said is not None and said.middle > said.start:
+            place: KeyPath = ("rollups", name, "options", "liquidation")
+            yield Finding(
+                (*place, "middle"),
+                f"an auction that begins at {said.start:.15g} of the value can't fall to {said.middle:.15g} of it",
+                f"at most {said.start:.15g}, or a higher start",
+                needs=((*place, "start"),),
             )
 
 

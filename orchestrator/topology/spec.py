@@ -20,7 +20,14 @@ from orchestrator.topology.fields import (
     SizeBetween,
     ascending,
 )
-from orchestrator.topology.options_spec import AmmSpec, BreakersSpec, FeesSpec, OptionsSpec, OracleSpec
+from orchestrator.topology.options_spec import (
+    AmmSpec,
+    BreakersSpec,
+    FeesSpec,
+    LiquidationSpec,
+    OptionsSpec,
+    OracleSpec,
+)
 from orchestrator.topology.sections import Section, notes
 
 MAX_ROLLUPS = 64
@@ -405,6 +412,7 @@ SECTIONS: dict[tuple[str, ...], type[Section]] = {
     ("rollups", "<name>", "options", "oracle"): OracleSpec,
     ("rollups", "<name>", "options", "amm"): AmmSpec,
     ("rollups", "<name>", "options", "fees"): FeesSpec,
+    ("rollups", "<name>", "options", "liquidation"): LiquidationSpec,
     ("rollups", "<name>", "options", "breakers"): BreakersSpec,
     ("messaging",): MessagingSpec,
     ("market",): MarketSpec,

@@ -139,7 +139,8 @@ def _read(directory: RunDirectory) -> tuple[Plan, Deployments]:
         contracts = Deployments.from_json(orjson.loads((directory.path / FILE_NAME).read_bytes()))
         missing = {rollup.name for rollup in plan.rollups} - contracts.rollups.keys()
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RollnetError) as exc:
-        raise _no_run(directory, repr(exc) if not isinstance(exc, OSError) else str(exc)) from exc
+        said = isinstance(exc, OSError | RollnetError)
+        raise _no_run(directory, str(exc) if said else repr(exc)) from exc
     if missing:
         raise _no_run(directory, f"{FILE_NAME} does not know {', '.join(sorted(missing))}")
     for rollup in plan.rollups:

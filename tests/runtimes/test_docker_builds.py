@@ -1,6 +1,7 @@
 """Building and fetching images, cut short at any moment, without a network, and from registries that don't answer."""
 
 import asyncio
+import dataclasses
 import io
 import os
 import secrets
@@ -24,7 +25,9 @@ from orchestrator.runtimes.docker import engine as engines
 from orchestrator.runtimes.docker import labels
 from orchestrator.runtimes.docker.engine import Engine
 from orchestrator.runtimes.docker.errors import DiskFullError
-from orchestrator.runtimes.docker.image.build import BASE_VARIABLE
+from orchestrator.runtimes.docker.image import build
+from orchestrator.runtimes.docker.image.build import BASE_VARIABLE, TOOLS_SUFFIX, prune_images
+from orchestrator.runtimes.docker.image.contents import gather
 from orchestrator.runtimes.docker.image.lock import held
 from orchestrator.waiting import eventually
 
@@ -217,3 +220,36 @@ async def test_ctrl_c_while_an_image_is_fetched(silent: str, module_home: Path, 
         _, err = await process.communicate()
         assert time.monotonic() - began < AT_ONCE_S
     assert (130, True, False) == (process.returncode, b"interrupted" in err, b"Traceback" in err), err
+
+
+async def test_pruning_takes_what_nobody_uses(base: str, api: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Old images and their tools go; the checkout's own, one with a container, its tools, and what isn't ours stay. A dry run says the same."""
+    mark, names = f"rollnet.image-{secrets.token_hex(4)}", f"rollnet-test-{secrets.token_hex(4)}"
+    monkeypatch.setattr(labels, "IMAGE", mark)
+    checkout = dataclasses.replace(gather(), digest=names)
+    monkeypatch.setattr(build, "gather", lambda: checkout)
+    scratch = api.create_container(base, ["true"])["Id"]
+    containers = [scratch]
+    try:
+        tags = [f"{names}:{tag}" for tag in ("old", f"old{TOOLS_SUFFIX}", "used", f"used{TOOLS_SUFFIX}")]
+        for number, tag in enumerate([*tags, checkout.name]):
+            api.commit(scratch, *tag.split(":"), changes=f'LABEL {mark}="{number}"')
+        api.commit(scratch, names, "foreign")
+        containers.append(api.create_container(tags[2], ["true"])["Id"])
+        engine = await Engine.connect()
+        try:
+            told = await prune_images(engine, dry_run=True)
+            assert all(api.images(tag) for tag in tags)
+            removed = await prune_images(engine)
+            assert [] == await prune_images(engine)
+        finally:
+            engine.close()
+        assert tags[:2] == sorted(told) == sorted(removed)
+        assert not any(api.images(tag) for tag in tags[:2])
+        assert all(api.images(tag) for tag in (*tags[2:], checkout.name, f"{names}:foreign"))
+    finally:
+        for container in containers:
+            api.remove_container(container, force=True)
+        left = [*api.images(names), *api.images(filters={"label": mark})]
+        for one in {tag for image in left for tag in image["RepoTags"]}:
+            api.remove_image(one, force=True)

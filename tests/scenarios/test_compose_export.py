@@ -92,10 +92,13 @@ def handle(described: dict[str, Any], topology: Path, state: Path) -> Devnet:
 async def test_an_exported_devnet_is_a_devnet(
     rollnet: Rollnet, compose: tuple[str, ...], topology_file: Callable[..., Path], tmp_path: Path
 ) -> None:
-    """Compose takes the file, every container is healthy within its limits, strategies commit, and a restart forgets nothing."""
+    """Compose takes the file, every container is healthy within its limits, and strategies commit over both kinds of rollups.
+
+    A restart of these and of the sequencer forgets nothing.
+    """
     market = "market: {underlying: ETH, spot: 2000, volatility: 0.6}"
     limits = "resources: {memory: 512MiB, cpus: 1, nodes: {alpha: {memory: 1GiB, pids: 300}}}"
-    topology = topology_file("exported", extra=f"{market}\n{limits}")
+    topology = topology_file("exported", ("alpha", "gamma"), f"{market}\n{limits}", gamma="{engine: options}")
     file = tmp_path / "net.yaml"
     exported = await rollnet("export", "compose", str(topology), "--output", str(file), "--json")
     assert 0 == exported.code, exported
@@ -119,7 +122,7 @@ async def test_an_exported_devnet_is_a_devnet(
 
             await eventually(healthy, READY_S, "every container is healthy", every_s=0.5)
             found = await asyncio.to_thread(containers)
-            assert {"l1", "sequencer", "alpha", "beta", "relayer", "maker"} == found.keys()
+            assert {"l1", "sequencer", "alpha", "gamma", "relayer", "maker"} == found.keys()
             host = found["alpha"]["HostConfig"]
             assert (2**30, 2**30, 10**9, 300) == tuple(
                 host[key] for key in ("Memory", "MemorySwap", "NanoCpus", "PidsLimit")
@@ -132,10 +135,11 @@ async def test_an_exported_devnet_is_a_devnet(
             assert net.plan.market is not None
             result = await net.run(presets.build("vertical", net.plan.market))
             assert "committed" == result.outcome
-            height = await net.rollup("alpha").web3.eth.block_number
-            await asyncio.to_thread(run, "restart", "--timeout", "5", "alpha", "sequencer")
+            heights = {name: await chain.height() for name, chain in net.rollups.items()}
+            await asyncio.to_thread(run, "restart", "--timeout", "5", "alpha", "gamma", "sequencer")
             await eventually(in_slots, READY_S, "they are back", every_s=0.2)
-            assert await net.rollup("alpha").web3.eth.block_number >= height
+            after = {name: await chain.height() for name, chain in net.rollups.items()}
+            assert all(after[name] >= height for name, height in heights.items()), (heights, after)
             again = await net.run(presets.build("strangle", net.plan.market), account=1)
             assert "committed" == again.outcome
     finally:

@@ -10,21 +10,27 @@ from hypothesis import given
 from hypothesis import strategies as some
 
 from orchestrator.bridging.terms import (
+    DOLLAR,
+    ETHER,
     PATIENT_S,
     WEI,
     Currency,
     InvalidTransfer,
     account_of,
+    booked,
+    coin_between,
+    coin_of,
     deposit_limit_s,
     ether,
     parse_address,
     parse_digest,
-    parse_ether,
     roughly,
     withdrawal_terms,
 )
 from orchestrator.market.testing import example_plan
 from orchestrator.topology.plan import SettlementPlan
+from orchestrator.topology.resolve import make_plan
+from orchestrator.topology.spec import TopologySpec
 
 PLAN = example_plan(("alpha", "beta"), market=None)
 
@@ -33,7 +39,7 @@ PLAN = example_plan(("alpha", "beta"), market=None)
 def test_amounts_are_exact(wei: int) -> None:
     """What is shown is what was asked for, to the wei, and what Decimal says it is."""
     shown = ether(wei)
-    assert wei == parse_ether(shown)
+    assert wei == ETHER.parse(shown)
     with localcontext(prec=120):
         assert Decimal(wei) / WEI == Decimal(shown)
     assert not shown.endswith(".")
@@ -65,17 +71,45 @@ def test_amounts_that_a_token_does_not_have(decimals: int, text: str, words: str
         Currency("USDR", decimals).parse(text)
 
 
+def test_options_rollups_count_in_dollars() -> None:
+    """Wei for wei what L1 calls ETH, in millionths of a dollar: what they would book as dust can't be asked for, whichever way it goes."""
+    content = {
+        "name": "x",
+        "rollups": {"alpha": {}, "gamma": {"engine": "options"}, "delta": {"engine": "options"}},
+    }
+    market = {"underlying": "ETH", "spot": 2000, "volatility": 0.6}
+    plan = make_plan(TopologySpec.model_validate(content | {"market": market}))
+    assert [ETHER, ETHER, DOLLAR] == [coin_of(plan, name) for name in ("l1", "alpha", "gamma")]
+    assert 25 * WEI == DOLLAR.parse("25") == ETHER.parse("25")
+    assert "25.000001" == DOLLAR.shown(DOLLAR.parse("25.000001"))
+    expected = {
+        ("l1", "alpha"): ("ETH", 1, ""),
+        ("alpha", "gamma"): ("ETH", 10**12, "2 USD"),
+        ("gamma", "alpha"): ("USD", 10**12, "2 ETH"),
+        ("gamma", "delta"): ("USD", 10**12, ""),
+    }
+    for ends, (symbol, least, there) in expected.items():
+        coin = coin_between(plan, *ends)
+        assert (symbol, least, there) == (coin.symbol, coin.least, booked(plan, *ends, 2 * WEI))
+    for coin in (DOLLAR, coin_between(plan, "alpha", "gamma")):
+        assert 0 == coin.parse("0", zero=True)
+        assert 10**12 == coin.parse("0.000001")
+        with pytest.raises(InvalidTransfer, match="not a whole number of millionths of a dollar") as caught:
+            coin.parse("0.0000015")
+        assert "give at most 6 decimals" == caught.value.hint
+
+
 def test_nothing_is_an_amount_where_it_may_be() -> None:
     """A message may carry no ETH; less than nothing it never does."""
-    assert [0, 0, 1] == [parse_ether(text, zero=True) for text in ("0", "0.0", "1e-18")]
+    assert [0, 0, 1] == [ETHER.parse(text, zero=True) for text in ("0", "0.0", "1e-18")]
     with pytest.raises(InvalidTransfer, match="zero or more"):
-        parse_ether("-1", zero=True)
+        ETHER.parse("-1", zero=True)
 
 
 @given(some.integers(1, 10**9), some.integers(-18, 12))
 def test_amounts_in_scientific_notation(digits: int, exponent: int) -> None:
     """An exponent moves the point and loses nothing."""
-    assert digits * 10 ** (18 + exponent) == parse_ether(f"{digits}e{exponent}")
+    assert digits * 10 ** (18 + exponent) == ETHER.parse(f"{digits}e{exponent}")
 
 
 @pytest.mark.parametrize(
@@ -105,7 +139,7 @@ def test_amounts_in_scientific_notation(digits: int, exponent: int) -> None:
 def test_what_is_no_amount(text: str) -> None:
     """Anything but a positive number of whole wei is refused in words, and quickly."""
     with pytest.raises(InvalidTransfer) as caught:
-        parse_ether(text)
+        ETHER.parse(text)
     assert (2, True) == (caught.value.exit_code, bool(caught.value.hint))
 
 
@@ -113,7 +147,7 @@ def test_what_is_no_amount(text: str) -> None:
 def test_anything_is_an_amount_or_refused(text: str) -> None:
     """No text makes anything else happen."""
     try:
-        assert 0 < parse_ether(text)
+        assert 0 < ETHER.parse(text)
     except InvalidTransfer:
         return
 

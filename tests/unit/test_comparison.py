@@ -21,6 +21,7 @@ from orchestrator.comparison.testing import BRIDGE_PLAN, PLAN, ROLLUPS, bridged,
 from orchestrator.comparison.waits import message_waits, waits_s
 from orchestrator.comparison.work import departures
 from orchestrator.strategies import presets
+from orchestrator.strategies.errors import ResolutionError
 from orchestrator.topology.load import load_topology
 from orchestrator.topology.plan import L1_BRIDGE, SettlementPlan
 from orchestrator.topology.resolve import make_plan
@@ -278,6 +279,15 @@ def test_what_would_take_days_is_refused_beforehand(repository: Path) -> None:
         require_fit(plan, condor, 20)
     assert "bridge-quad" in caught.value.hint
     require_fit(plans_of(repository / "topologies" / "bridge-quad.yaml").bridge, condor, 20)
+
+
+def test_options_rollups_are_compared_in_their_lots(repository: Path) -> None:
+    """The mixed topology can be compared as it is; a quantity that an options rollup would refuse is refused before anything is launched."""
+    plan = plans_of(repository / "topologies" / "condor-mixed.yaml").bridge
+    assert plan.market is not None
+    require_fit(plan, presets.build("iron_condor", plan.market), 20)
+    with pytest.raises(ResolutionError, match=r"is no multiple of the lot, 0\.01 of delta"):
+        require_fit(plan, presets.build("iron_condor", plan.market, quantity=0.001), 20)
 
 
 def test_messages_need_somewhere_to_go(repository: Path) -> None:

@@ -198,13 +198,15 @@ def test_a_shared_set_is_posted_in_one_way() -> None:
 
 
 def test_what_does_not_fit_an_options_rollup_is_said_at_once() -> None:
-    """Options of an EVM rollup, control methods, more signatures than keys, a market that is too large or has a negative rate."""
+    """Options of an EVM rollup, control methods, more signatures than keys, auctions that rise or last no second, too large a market."""
     text = """\
 name: x
 rollups:
   alpha: {options: {roots: step}}
   beta: {engine: options, dev_methods: true, options: {oracle: {signers: 2, needed: 3}}}
   gamma: {engine: options, options: {lot: 0.00001, cash: -1, amm: {skew: 0.0000001}, oracle: {signers: 0}, root: step}}
+  delta: {engine: options, options: {liquidation: {start: 0.8, middle: 0.9}}}
+  epsilon: {engine: options, options: {liquidation: {fast: 500ms, slow: 31d, close: 0}}}
 market: {underlying: ETH, spot: 2000, volatility: 0.6, rate: -0.1, expiries: [1d, 2d, 3d, 4d]}
 """
     # fmt: off
@@ -217,8 +219,12 @@ market: {underlying: ETH, spot: 2000, volatility: 0.6, rate: -0.1, expiries: [1d
         "5:74: rollups.gamma.options.amm.skew: 1e-07 has more than 6 decimals (shares of this kind count in parts per million)",
         "5:104: rollups.gamma.options.oracle.signers: must be at least 1, not 0",
         "5:108: rollups.gamma.options.root: unknown key (did you mean roots?)",
-        "6:1: market: lists 72 series, calls and puts of each strike and expiry, and beta, an options rollup, holds 64 (name fewer strikes or expiries)",
-        "6:62: market.rate: -0.1 is below zero, and beta, an options rollup, takes no discount above one (use 0 or more)",
+        "6:72: rollups.delta.options.liquidation.middle: an auction that begins at 0.8 of the value can't fall to 0.9 of it (at most 0.8, or a higher start)",
+        "7:60: rollups.epsilon.options.liquidation.fast: must be between 1s and 30d, not 500ms",
+        "7:73: rollups.epsilon.options.liquidation.slow: must be between 1s and 30d, not 31d",
+        "7:85: rollups.epsilon.options.liquidation.close: must be at least 0.01, not 0",
+        "8:1: market: lists 72 series, calls and puts of each strike and expiry, and beta, an options rollup, holds 64 (name fewer strikes or expiries)",
+        "8:62: market.rate: -0.1 is below zero, and beta, an options rollup, takes no discount above one (use 0 or more)",
     ]
     # fmt: on
     assert expected == said(text)

@@ -90,6 +90,10 @@ class Engine:
         """All images of ours, as the engine lists them."""
         return await self._call(lambda client: client.images.ours())
 
+    async def images_in_use(self) -> frozenset[str]:
+        """Ids of the images that containers were made from, whoever made them and whether or not they run."""
+        return await self._call(lambda client: client.images.in_use())
+
     async def remove_image(self, name: str) -> bool:
         """Remove an image; ``False`` if something uses it."""
         return await self._call(lambda client: client.images.remove(name))

@@ -39,6 +39,11 @@ class Images:
         with answers("list images"):
             return list(self._api.images(filters={"label": labels.IMAGE}))
 
+    def in_use(self) -> frozenset[str]:
+        """Ids of the images that containers were made from, whoever made them."""
+        with answers("list containers"):
+            return frozenset(str(one["ImageID"]) for one in self._api.containers(all=True))
+
     def remove(self, name: str) -> bool:
         """Remove an image; ``False`` if something uses it."""
         with answers(f"remove image {name}"):

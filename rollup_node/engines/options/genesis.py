@@ -23,6 +23,7 @@ from bridge.wire.errors import Malformed
 from bridge.wire.keccak import from_hex, keccak256
 from rollup_node.engines.options.blocks import Head
 from rollup_node.engines.options.headers import genesis_header
+from rollup_node.engines.options.state.leaves import MOST_POSITIONS
 from rollup_node.engines.options.state.world import World
 from rollup_node.engines.options.transition.accounts import credit_wei
 from rollup_node.engines.options.transition.context import WEI_PER_CASH, Context
@@ -108,6 +109,10 @@ def read_genesis(data: bytes) -> Genesis:
         reader.problems.append("markets: there is none; name at least one underlying")
     if len(set(signers)) != len(signers) or len(signers) < said.get("signers_needed", 1):
         reader.problems.append("signers: fewer than parameters.signers_needed, or one is there twice")
+    if said.get("max_positions", 0) > MOST_POSITIONS:
+        reader.problems.append(
+            f"parameters.max_positions: {said['max_positions']}, and an account has room for {MOST_POSITIONS}"
+        )
     if reader.problems:
         raise GenesisWrong("; ".join(reader.problems))
     canonical = orjson.dumps(document, option=orjson.OPT_SORT_KEYS)

@@ -49,6 +49,14 @@ def topology(topology_file: Callable[..., Path]) -> Path:
     return topology_file("quick", extra=QUICK, alpha=ROLLUP, beta=ROLLUP)
 
 
+@pytest.fixture(scope="module")
+def mixed(topology_file: Callable[..., Path]) -> Path:
+    """The same, with an options rollup for the second."""
+    return topology_file(
+        "mixed", extra=QUICK, alpha=ROLLUP, beta=ROLLUP.replace("engine: evm", "engine: options")
+    )
+
+
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def world(
     launched: Callable[..., AbstractAsyncContextManager[Devnet]], topology: Path
@@ -73,12 +81,12 @@ async def world(
         yield World(net, recorded)
 
 
-async def test_compare_runs_the_strategy_both_ways(rollnet: Rollnet, topology: Path, tmp_path: Path) -> None:
-    """Both commit; every figure is there; the stages of each path sum to its end to end; nothing is left running."""
+async def test_compare_runs_the_strategy_both_ways(rollnet: Rollnet, mixed: Path, tmp_path: Path) -> None:
+    """With a leg on each kind of rollup both commit; every figure is there; the stages of each path sum to its end to end; nothing is left running."""
     said: Said = await rollnet(
         "compare",
         "vertical",
-        *("--topology", str(topology), "--runs", "1", "--messages", "1", "--seed", "5"),
+        *("--topology", str(mixed), "--runs", "1", "--messages", "1", "--seed", "5"),
         *("--out", str(tmp_path / "pages"), "--json"),
     )
     assert 0 == said.code, said

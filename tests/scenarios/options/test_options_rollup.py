@@ -221,6 +221,49 @@ async def test_reads_are_those_of_the_gate(world: World, inside: Rollnet) -> Non
         assert (2, True) == (said.code, "is an options rollup, which holds dollars and no tokens" in said.err)
 
 
+async def test_amounts_are_dollars(world: World, inside: Rollnet) -> None:
+    """What is asked for, refused and done on an options rollup is said in its coin, with what that is on L1; finer amounts would be dust."""
+    sent = await inside("deposit", "gamma", "7.5", "--account", "1", "--net", NAME, "--no-wait")
+    asked = await inside("withdraw", "gamma", "1.5", "--account", "1", "--net", NAME, "--no-wait", "--json")
+    said = await inside("withdraw", "--status", asked.json["hash"], "--net", NAME)
+    letter = await inside(
+        "message",
+        "send",
+        "gamma",
+        "alpha",
+        "--value",
+        "2",
+        "--account",
+        "1",
+        "--no-wait",
+        "--net",
+        NAME,
+        "--json",
+    )
+    assert (2, 2, 2) == (sent.code, asked.code, letter.code), (sent, asked, letter)
+    assert "deposit of 7.5 USD to gamma: unknown" in sent.out
+    assert "7.5 ETH on L1: 1 ETH there is 1 USD of cash on gamma, wei for wei" in sent.out
+    assert ("1.5", "USD") == (asked.json["amount"], asked.json["currency"])
+    assert "withdrawal of 1.5 USD from gamma: unfinished" in said.out
+    assert ("2", "USD", "2 ETH") == tuple(letter.json[key] for key in ("value", "currency", "booked"))
+    refused = {
+        ("withdraw", "gamma", "1e9"): "and this takes 1000000000 USD with fees",
+        ("withdraw", "gamma", "1e-7"): "1e-7 USD is not a whole number of millionths of a dollar",
+        ("deposit", "gamma", "1e-7"): "1e-7 USD is not a whole number of millionths of a dollar",
+        (
+            "message",
+            "send",
+            "alpha",
+            "gamma",
+            "--value",
+            "1e-7",
+        ): "1e-7 ETH is not a whole number of millionths",
+    }
+    for arguments, words in refused.items():
+        found = await inside(*arguments, "--net", NAME)
+        assert (2, True) == (found.code, words in found.err), found
+
+
 async def test_tools_trade_unmodified(world: World, cast: str, node: str, repository: Path) -> None:
     """viem, cast and web3.py at the same time: views, estimates, an EIP-1559 call of a system address, receipt, event, custom error, block."""
     series = min(one["series"] for one in await world.gamma.rpc("options_getSeries", "ETH"))

@@ -21,14 +21,17 @@ from orchestrator.settlement.funding import (
     cash_on_options,
     rollup_supply,
 )
+from orchestrator.topology.options_spec import LiquidationSpec
 from orchestrator.topology.plan import Plan, RollupPlan
 from orchestrator.topology.resolve import make_plan
-from orchestrator.topology.spec import TopologySpec
+from orchestrator.topology.spec import MAX_SERIES, TopologySpec
 from rollup_node.engines.options.genesis import Genesis, read_genesis
+from rollup_node.engines.options.state.leaves import MOST_POSITIONS
 from rollup_node.engines.options.transactions import interfaces
 from rollup_node.engines.options.transition.accounts import owner_of
 from rollup_node.engines.options.transition.backstop import BACKSTOP
 from rollup_node.engines.options.transition.genesis import MAKER_PREFIX
+from rollup_node.engines.options.transition.parameters import Parameters
 
 MARKET: dict[str, Any] = {"underlying": "ETH", "spot": 2000, "volatility": 0.6}
 
@@ -98,6 +101,51 @@ def test_what_engine_and_topology_both_say_is_the_same() -> None:
     plan, _ = planned()
     known = {to_hex(place) for place in (*interfaces.FUNCTIONS, interfaces.L1_BLOCK)}
     assert known == {place.lower() for place in deployments(plan).rollups["gamma"].l2.values()}
+
+
+def test_an_account_has_room_for_every_series_of_the_largest_market() -> None:
+    """What the genesis promises of an account, its leaf holds: a block with one more position than that would be none."""
+    half = MAX_SERIES // 2
+    plan, rollup = planned(
+        market=MARKET | {"strikes": tuple(1_500 + 10 * one for one in range(half)), "expiries": ("7d",)}
+    )
+    assert MAX_SERIES <= genesis_of(plan, rollup).parameters.max_positions <= MOST_POSITIONS
+
+
+def test_liquidations_are_what_the_topology_says() -> None:
+    """Each of its fields reaches the engine, in the engine's units; what it leaves out is as an engine without a topology has it."""
+    said = {
+        "close": 0.25,
+        "bound": 0.05,
+        "fast": "1500ms",
+        "slow": "12h",
+        "insolvent": "10m",
+        "start": 0.98,
+        "middle": 0.8,
+        "buffer": 0.01,
+        "insurance": 0.5,
+        "penalty": 0.02,
+    }
+    mended = genesis_of(*planned({"liquidation": said})).parameters
+    untouched = genesis_of(*planned()).parameters
+    expected = {
+        "close_share_ppm": 250_000,
+        "bound_ppm": 50_000,
+        "auction_fast_seconds": 2,
+        "auction_slow_seconds": 43_200,
+        "auction_insolvent_seconds": 600,
+        "auction_start_ppm": 980_000,
+        "auction_middle_ppm": 800_000,
+        "auction_buffer_ppm": 10_000,
+        "max_insurance_loss": 500_000,
+        "backstop_penalty_ppm": 20_000,
+    }
+    assert expected == {name: getattr(mended, name) for name in expected}
+    assert set(said) == set(LiquidationSpec.model_fields)
+    plain = Parameters(chain_id=0, markets={})
+    assert {name: getattr(plain, name) for name in expected} == {
+        name: getattr(untouched, name) for name in expected
+    }
 
 
 def test_keys_of_the_oracle_are_their_own() -> None:

@@ -6,9 +6,10 @@ import errno
 import os
 import tempfile
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import orjson
 
@@ -78,24 +79,41 @@ async def find_image(engine: Engine, contents: Contents) -> Image | None:
     return Image(contents.name, base, int(found["Size"]), 0.0)
 
 
-async def prune_images(engine: Engine) -> list[str]:
+async def prune_images(engine: Engine, *, dry_run: bool = False) -> list[str]:
     """Remove images of ours that neither this checkout nor any container uses; returns their names.
 
     An image with tools has no container of its own between two faults: it stays as long as the image that it stands on.
+
+    Args:
+        engine: where.
+        dry_run: remove nothing, and say what would go.
     """
     current = (await asyncio.to_thread(gather)).name
+    used = await engine.images_in_use()
     removed: list[str] = []
     with_tools: list[str] = []
-    for image in await engine.images():
-        names = [name for name in image.get("RepoTags") or [] if not name.startswith("<none>")]
-        with_tools += [name for name in names if name.endswith(TOOLS_SUFFIX)]
-        others = [name for name in names or [str(image["Id"])[7:19]] if name not in {current, *with_tools}]
-        removed += [name for name in others if await engine.remove_image(name)]
+
+    async def gone(name: str, image: str) -> bool:
+        return image not in used if dry_run else await engine.remove_image(name)
+
+    images = {name: str(image["Id"]) for image in await engine.images() for name in _names(image)}
+    for name, image in images.items():
+        if name.endswith(TOOLS_SUFFIX):
+            with_tools.append(name)
+        elif name != current and await gone(name, image):
+            removed.append(name)
     for name in with_tools:
-        stands = await engine.inspect_image(name.removesuffix(TOOLS_SUFFIX)) is not None
-        if not stands and await engine.remove_image(name):
+        under = name.removesuffix(TOOLS_SUFFIX)
+        stands = under not in removed and await engine.inspect_image(under) is not None
+        if not stands and await gone(name, images[name]):
             removed.append(name)
     return removed
+
+
+def _names(image: Mapping[str, Any]) -> list[str]:
+    """What an image is called; one without a name by its id."""
+    names = [name for name in image.get("RepoTags") or [] if not name.startswith("<none>")]
+    return names or [str(image["Id"])[7:19]]
 
 
 async def _build(engine: Engine, contents: Contents, progress: Progress) -> Image:
