@@ -35,6 +35,8 @@ MAX_ANSWER_BYTES = 64 * 1024 * 1024
 """A batch's answers stop here; the calls after get an error."""
 MAX_BODY_BYTES = 16 * 1024 * 1024
 """Largest request that servers read."""
+MAX_DEPTH = 32
+"""Parameters that are nested deeper are refused: nobody could print them in an error, or write them down for a peer."""
 ENGINE_BATCH = 60
 """anvil keeps the order of a batch only up to 63 items, so ordered batches are cut here."""
 
@@ -183,6 +185,8 @@ async def answer_one(request: Any, handler: Handler) -> dict[str, Any] | None:
     try:
         if not isinstance(params, list):
             raise RpcError(INVALID_PARAMS, "parameters must be an array")
+        if _nested_deeper(params, MAX_DEPTH):
+            raise RpcError(INVALID_PARAMS, f"parameters are nested deeper than {MAX_DEPTH} levels")
         result = await handler(request["method"], params)
         reply = {"jsonrpc": "2.0", "id": identity, "result": result}
     except RpcError as exc:
@@ -220,6 +224,14 @@ def _result(reply: Any) -> Any:
             int(error.get("code", INTERNAL_ERROR)), str(error.get("message", "")), error.get("data")
         )
     return reply.get("result")
+
+
+def _nested_deeper(value: list[Any], limit: int) -> bool:
+    level: list[Any] = [value]
+    for _ in range(limit):
+        members = (one.values() if isinstance(one, dict) else one for one in level)
+        level = [inner for some in members for inner in some if isinstance(inner, (list, dict))]
+    return bool(level)
 
 
 def _error(identity: Any, error: RpcError) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from bridge.wire.errors import (
     PeerUnreachable,
     RpcError,
 )
-from bridge.wire.jsonrpc import ENGINE_BATCH, MAX_BATCH, Client, answer, dispatcher
+from bridge.wire.jsonrpc import ENGINE_BATCH, MAX_BATCH, MAX_DEPTH, Client, answer, dispatcher
 from bridge.wire.testing import run_virtual
 
 
@@ -35,6 +35,13 @@ async def _malformed() -> Any:
 
 async def _broken() -> Any:
     raise ZeroDivisionError
+
+
+def _nested(depth: int) -> list[Any]:
+    value: list[Any] = []
+    for _ in range(depth - 1):
+        value = [value]
+    return value
 
 
 HANDLER = dispatcher({"echo": _echo, "refuse": _refuse, "malformed": _malformed, "broken": _broken})
@@ -103,11 +110,28 @@ def test_any_bytes_get_an_answer(body: bytes) -> None:
         ([], INVALID_REQUEST),
         ([{"id": 1, "method": "echo", "params": [1]}] * (MAX_BATCH + 1), INVALID_REQUEST),
         (5, INVALID_REQUEST),
+        ({"id": 1, "method": "echo", "params": _nested(250)}, INVALID_PARAMS),
+        ({"id": 1, "method": "echo", "params": [{"deep": _nested(MAX_DEPTH)}]}, INVALID_PARAMS),
     ],
 )
 def test_each_mistake_has_its_code(request_: Any, code: int) -> None:
     """The standard's codes, and a handler's own."""
     assert code == _ask(request_)["error"]["code"]
+
+
+@pytest.mark.parametrize("depth", [250, 1_000, 1_020, 100_000])
+def test_whatever_is_nested_too_deeply_is_the_callers_mistake(depth: int) -> None:
+    """No depth of lists, in parameters or anywhere else, is an internal error."""
+    for body in (b'{"id":1,"method":"echo","params":%s}', b'{"id":%s,"method":"echo"}', b"%s"):
+        reply = orjson.loads(run_virtual(answer(body % (b"[" * depth + b"]" * depth), HANDLER)))
+        error = reply[0]["error"] if isinstance(reply, list) else reply["error"]
+        assert error["code"] in (INVALID_PARAMS, INVALID_REQUEST, PARSE_ERROR)
+
+
+def test_what_is_nested_as_deeply_as_may_be_arrives() -> None:
+    """The limit itself is allowed."""
+    value = _nested(MAX_DEPTH - 1)
+    assert value == _ask({"id": 1, "method": "echo", "params": [value]})["result"]
 
 
 def test_an_error_keeps_its_data_and_a_batch_its_order() -> None:

@@ -24,7 +24,7 @@ from rollup_node.engines.options.transition.block import DERIVED_SENDER, BlockCo
 from rollup_node.engines.options.transition.context import Context
 from rollup_node.engines.options.transition.oracle import LIVE
 from rollup_node.engines.options.transition.parameters import Parameters
-from rollup_node.engines.options.transition.sealing import step_proof
+from rollup_node.engines.options.transition.sealing import step_proofs
 from rollup_node.engines.options.transition.shortfalls import below_maintenance
 
 _LATER: Final = frozenset({"expireOrders", "settle", "moveBreaker", "sweepFees"})
@@ -147,7 +147,7 @@ def section_of(steps: Sequence[Step]) -> Section | None:
         end += 1
     chosen = tuple(steps[first : end + 1])
     known = [(keccak256(step.raw), step.root) for step in steps]
-    siblings = tuple(tuple(step_proof(known, first + place)) for place in range(len(chosen)))
+    siblings = tuple(map(tuple, step_proofs(known, range(first, first + len(chosen)))))
     return Section(len(steps), first, chosen, siblings)
 
 
@@ -171,8 +171,8 @@ def _leaf(world: World, kind: Kind, number: int) -> Leaf:
 
 
 def _call(raw: bytes) -> Call | None:
-    """What a derived step calls; None if it is no derived step."""
-    message = read_message(raw)
+    """What a derived step calls; None if it is no derived step. Not remembered: anybody may claim anything to be a step."""
+    message = read_message.__wrapped__(raw)
     return message.call if message.sender == DERIVED_SENDER and isinstance(message.call, Call) else None
 
 

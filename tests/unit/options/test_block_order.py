@@ -16,10 +16,18 @@ from rollup_node.engines.options.transactions import abi
 from rollup_node.engines.options.transactions.decode import Section
 from rollup_node.engines.options.transactions.interfaces import ACCOUNTS, BY_NAME, EXCHANGE
 from rollup_node.engines.options.transactions.receipts import bloom
+from rollup_node.engines.options.transition import sealing
 from rollup_node.engines.options.transition.arrange import arrange
 from rollup_node.engines.options.transition.block import BlockContent, execute
 from rollup_node.engines.options.transition.genesis import create
-from rollup_node.engines.options.transition.sealing import Sealed, seal, step_proof, steps_root, verify_step
+from rollup_node.engines.options.transition.sealing import (
+    Sealed,
+    seal,
+    step_proof,
+    step_proofs,
+    steps_root,
+    verify_step,
+)
 from rollup_node.engines.options.transition.testing import PARAMETERS, Desk, address, order
 from rollup_node.engines.options.values import PRICE_UNIT
 
@@ -106,6 +114,16 @@ def test_every_step_is_proven_and_no_other(count: int, data: st.DataObject) -> N
     if proof:
         assert not verify_step(root, count, index, steps[index], proof[1:])
     assert not verify_step(root, count, count, steps[index], proof)
+
+
+def test_proofs_of_all_steps_cost_what_the_root_costs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A node makes them of whatever anybody claims to be the steps of a block: two hashes a leaf, and one for each node above."""
+    steps = [(keccak256(bytes([i])), keccak256(bytes([i, 1]))) for i in range(200)]
+    single = [step_proof(steps, index) for index in range(200)]
+    hashed = []
+    monkeypatch.setattr(sealing, "keccak256", lambda data: hashed.append(data) or keccak256(data))
+    assert single == step_proofs(steps, range(200))
+    assert len(hashed) < 3 * len(steps) + 10
 
 
 def test_no_steps_have_no_root() -> None:

@@ -237,13 +237,23 @@ def test_a_genesis_that_is_wrong_says_all_that_is_wrong() -> None:
     """One message for everything: fields that nobody reads, types, ranges, symbols, addresses, too few signers."""
     wrong = {
         "markets": {"1": {"symbol": "Ä", "tick": -1}, "x": {"symbol": "BTC"}},
-        "parameters": {"gas_free": 1, "nonsense": 2, "signers_needed": 4},
+        "parameters": {"gas_free": 1, "nonsense": 2, "signers_needed": 4, "max_positions": 65},
         "cash": {"0x12": 5},
         "extra": True,
     }
     with pytest.raises(GenesisWrong) as caught:
         read_genesis(genesis_bytes(Desk(), **wrong))
-    parts = ("symbol", "tick", "gas_free", "nonsense", "expected 20 bytes", "extra", "signers", "'x'")
+    parts = (
+        "symbol",
+        "tick",
+        "gas_free",
+        "nonsense",
+        "max_positions",
+        "expected 20 bytes",
+        "extra",
+        "signers",
+        "'x'",
+    )
     said = str(caught.value)
     assert [] == [part for part in parts if part not in said]
     for data in (b"", b"[]", b"{"):

@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rollup_node.engines.options.risk import conservative
-from rollup_node.engines.options.risk.conservative import requirement
+from rollup_node.engines.options.risk import testing_conservative as conservative
 from rollup_node.engines.options.risk.margin import Mode, margin
 from rollup_node.engines.options.risk.rows import OracleState, SeriesRisk, risk_row, series_risk
 from rollup_node.engines.options.risk.testing import EXPIRIES, NOW, SPOTS, TERMS, oracle
+from rollup_node.engines.options.risk.testing_conservative import requirement
 from rollup_node.engines.options.values import PRICE_UNIT, QUANTITY_UNIT, SECONDS_PER_DAY, WAD
 
 PORTFOLIOS = 40

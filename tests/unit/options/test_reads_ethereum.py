@@ -266,6 +266,8 @@ REFUSED: list[tuple[str, list[Any], int]] = [
     ("eth_getLogs", ["all"], -32602),
     ("eth_call", [{"to": ON_ACCOUNTS}, "latest", {ALICE: {}}], -32602),
     ("eth_call", [{"to": ON_ACCOUNTS, "value": True}], -32602),
+    ("eth_call", [{"to": ON_ACCOUNTS, "value": 1e20}], -32602),
+    ("options_getAccount", [1.5], -32602),
     ("eth_feeHistory", ["0x0", "latest", []], -32602),
     ("options_getBook", [77], -32001),
     ("options_getMargin", [99], -32001),

@@ -293,6 +293,51 @@ def test_what_l1_forces_costs_nothing() -> None:
     assert not any(desk.world.earnings.amounts)
 
 
+@pytest.mark.parametrize("call", ["transfer", "deposit", "payPledge", "value"])
+def test_cash_that_goes_to_another_account_costs_the_same_on_every_way(call: str) -> None:
+    """By a transfer, with a call that is meant for L1's deposits, or as plain value: the sender's own fee; what L1 sends is free."""
+    desk = Desk(replace(MADE, transfer_fee=7))
+    desk.block(desk.deposit("alice", 100), desk.deposit("bob", 1))
+    alice, bob = desk.account("alice"), desk.account("bob")
+    arguments = {"transfer": (alice, bob, 40), "deposit": (bob,), "payPledge": (bob, bytes(32), bytes(32))}
+    value = 0 if call == "transfer" else 40 * WEI_PER_CASH
+    if call == "value":
+        raw = _plain(desk, "alice", "bob", value)
+    else:
+        raw = desk.send("alice", call, *arguments[call], value=value)
+    assert [""] == errors_of(desk.block(raw))
+    assert (53, 41) == (desk.world.accounts[alice].cash, desk.world.accounts[bob].cash)
+    assert 7 == desk.world.earnings.amounts[FeeKind.TRANSFER]
+    forced = {"to": address("bob")} if call == "value" else {
+        "to": BY_NAME[call].target, "data": call_data(call, *arguments[call])
+    }  # fmt: skip
+    assert [""] == errors_of(desk.block(desk.deposit("alice", 0, value=value, **forced)))
+    assert (13, 81) == (desk.world.accounts[alice].cash, desk.world.accounts[bob].cash)
+
+
+def _plain(desk: Desk, sender: str, receiver: str, wei: int) -> bytes:
+    known = desk.world.addresses
+    nonce = next(one.nonce for some in known.values() for one in some if one.address == address(sender))
+    unsigned = UnsignedTransaction(
+        desk.parameters.chain_id, nonce, 0, 0, 100_000, address(receiver), b"", wei
+    )
+    return sign_transaction(unsigned, key_of(sender))
+
+
+def test_a_liquidations_fee_is_shared_twice() -> None:
+    """Half of it, rounded up, is the fund's at once; of the rest it has its share of any fee, so the sequencer keeps 40 parts of a hundred."""
+    desk = Desk(MADE)
+    desk.block(desk.deposit("alice", 5_000))
+    context = Context(desk.parameters, desk.number, desk.timestamp, Risks(desk.world))
+    fees.take_liquidation(desk.world, context, desk.account("alice"), 1_001)
+    now = desk.world.globals
+    assert (501, 500, 0) == (now.insurance, now.block_fees, now.sequencer_fees)
+    desk.block()
+    now = desk.world.globals
+    assert (601, 0, 400) == (now.insurance, now.block_fees, now.sequencer_fees)
+    assert 1_001 == desk.world.earnings.amounts[FeeKind.LIQUIDATION]
+
+
 def test_actions_pay_for_what_they_carry_each_by_itself() -> None:
     """The account that an action is about pays, not who brings it; of several, one that is refused pays nothing."""
     desk = Desk(replace(MADE, transfer_fee=3))

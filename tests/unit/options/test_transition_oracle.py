@@ -34,6 +34,29 @@ def desk() -> Desk:
     return desk
 
 
+def test_a_word_that_comes_after_the_rows_makes_no_mark_look_fresh(desk: Desk) -> None:
+    """Behind its sender's own earlier transaction, or in a bundle, an update is refused: who trades on old marks is refused as before, until a word comes in time."""
+    alice, silence = desk.account("alice"), PARAMETERS.max_oracle_age + 1
+    bid = order(alice, CALL, 200 * DOLLAR, ONE)
+    desk.block(desk.deposit("pusher", 5), seconds=silence)
+    before = desk.world.oracles[1]
+    late = desk.block(
+        desk.send("pusher", "openAccount"),
+        desk.update(4_000 * DOLLAR),
+        desk.send("alice", "placeOrder", bid),
+    )
+    assert ["", "WrongSection", "StaleOracle"] == errors_of(late)
+    legs = desk.bundle(desk.update(4_000 * DOLLAR), desk.send("alice", "placeOrder", bid))
+    assert ["", "WrongSection", "StaleOracle", ""] == errors_of(desk.block(*legs))
+    assert before == desk.world.oracles[1]
+    in_time = desk.block(
+        desk.send("alice", "placeOrder", bid),
+        desk.update(4_000 * DOLLAR),
+    )
+    assert ["", ""] == errors_of(in_time)
+    assert desk.world.oracles[1].sequence == desk.world.risk[CALL].sequence
+
+
 UPDATES: list[tuple[str, Callable[[Desk], bytes]]] = [
     ("TooFewSigners", lambda d: d.update(3_100 * DOLLAR, signers=d.signers[:1])),
     ("TooFewSigners", lambda d: d.update(3_100 * DOLLAR, signers=[d.signers[0]] * 2)),

@@ -6,13 +6,16 @@ from typing import Any
 
 import pytest
 
+from rollup_node.engines.options.state.leaves import MOST_POSITIONS
 from rollup_node.engines.options.transactions.refusals import selector_of
 from rollup_node.engines.options.transition.context import Context
 from rollup_node.engines.options.transition.margins import Risks, margin_of
 from rollup_node.engines.options.transition.testing import (
     AMM_LIMIT,
+    EXPIRY,
     PARAMETERS,
     START,
+    SYMBOL,
     Desk,
     address,
     errors_of,
@@ -21,7 +24,7 @@ from rollup_node.engines.options.transition.testing import (
 )
 from rollup_node.engines.options.transition.testing_invariants import violations
 from rollup_node.engines.options.transition.trading import position_of
-from rollup_node.engines.options.values import PRICE_UNIT
+from rollup_node.engines.options.values import PRICE_UNIT, WAD
 
 DOLLAR = PRICE_UNIT
 ONE = 10_000
@@ -241,6 +244,26 @@ def test_one_account_fills_its_room_and_no_more(desk: Desk) -> None:
     executed = desk.block(*made)
     assert [""] * most + ["TooMany"] * 3 == errors_of(executed)
     assert most == desk.world.count_orders(alice)
+
+
+@pytest.mark.parametrize("most", [40, MOST_POSITIONS])
+def test_an_account_holds_as_many_series_as_its_genesis_allows(most: int) -> None:
+    """Bought, and sold by orders that rest in all of them: the block with the last one has a root, what is beyond is refused."""
+    desk = Desk(replace(PARAMETERS, max_positions=most, step_roots=False))
+    strikes = [2_000 + 50 * place for place in range(MOST_POSITIONS // 2)]
+    quoted = tuple((EXPIRY, strike * DOLLAR, WAD * 7 // 10) for strike in strikes)
+    desk.block(*(desk.deposit(name, 10**6 * DOLLAR) for name in ("alice", "bob")))
+    desk.block(desk.update(3_000 * DOLLAR, volatilities=quoted))
+    terms = [(EXPIRY, strike * DOLLAR, is_call) for strike in strikes for is_call in (True, False)]
+    desk.block(*(desk.send("bob", "listSeries", SYMBOL, *one) for one in terms))
+    marks = {one: row.mark // 10_000 * 10_000 + 10_000 for one, row in sorted(desk.world.risk.items())}
+    alice, bob = map(desk.account, ("alice", "bob"))
+    desk.block(*(desk.send("bob", "placeOrder", order(bob, one, marks[one], -100)) for one in marks))
+    takes = (order(alice, one, marks[one], 100, time_in_force=1) for one in marks)
+    executed = desk.block(*(desk.send("alice", "placeOrder", take) for take in takes))
+    assert [""] * most + ["TooMany"] * (MOST_POSITIONS - most) == errors_of(executed)
+    assert [most] * 2 == [len(desk.world.accounts[one].positions) for one in (alice, bob)]
+    assert [] == violations(desk.world)
 
 
 def test_a_quote_trades_all_its_legs_or_none(desk: Desk) -> None:

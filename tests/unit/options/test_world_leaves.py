@@ -11,6 +11,7 @@ from bridge.wire.errors import Malformed
 from rollup_node.engines.options.state import forms
 from rollup_node.engines.options.state.leaves import (
     FORMS,
+    MOST_POSITIONS,
     Account,
     Key,
     Kind,
@@ -99,7 +100,7 @@ def test_arbitrary_bytes_are_refused_or_exact(data: bytes) -> None:
         Account(bytes(19)),
         Account(bytes(20), positions=((2, 1), (1, 1))),
         Account(bytes(20), positions=((1, 1), (1, 2))),
-        Account(bytes(20), positions=tuple((number, 1) for number in range(33))),
+        Account(bytes(20), positions=tuple((number, 1) for number in range(MOST_POSITIONS + 1))),
         Account(bytes(20), keys=(Key(b"\1" * 20, 1, 1), Key(bytes(20), 1, 1))),
     ],
 )

@@ -16,7 +16,7 @@ interface IOptionsErrors {
     error OutOfRange();
     /// @notice The gas limit is lower than what the call uses.
     error OutOfGas(uint256 needed, uint256 limit);
-    /// @notice From L1, and in bundles, only some functions can be called.
+    /// @notice From L1, and in bundles, only some functions can be called; and the oracle only before a block's rows are made.
     error WrongSection(bytes4 selector);
     /// @notice The transaction must run in the bundle that it names.
     error BundleNotOpen(bytes32 expected, bytes32 actual);
@@ -25,7 +25,7 @@ interface IOptionsErrors {
     error UnknownAccount(uint32 account);
     /// @notice The signer has no right to do this with the account.
     error NotAuthorized(uint32 account, address signer);
-    /// @notice The account can't do this: it is frozen or being liquidated.
+    /// @notice The account can't do this: it is frozen, being liquidated, or has trades set aside that its mode of margin must stay for.
     error AccountFrozen(uint32 account);
     /// @notice The owner, the bucket or the account has no room for one more.
     error LimitReached(uint256 limit);

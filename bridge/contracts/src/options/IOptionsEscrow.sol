@@ -13,11 +13,11 @@ import {Leg} from "../StrategyLeg.sol";
 /// refusal is one of the errors here or in IOptionsErrors.
 interface IOptionsEscrow {
     /// @notice What an options rollup knows of a strategy beyond what LegEscrow would.
-    /// @param number Of the combo's leaf in the state.
+    /// @param number Of the combo's leaf in the state, which lasts as long as the legs are locked; no other combo ever has it.
     /// @param account Who trades.
     /// @param state 0 prepared, 1 committed, 2 aborted.
     /// @param pledge Of that account, in 1e-6 USD; nothing once it isn't prepared any more.
-    /// @param series Of the legs, each once.
+    /// @param series Of the legs, each once; none once it isn't prepared any more.
     /// @param quantities Signed, in 1e-4 contracts.
     struct Combo {
         uint32 number;

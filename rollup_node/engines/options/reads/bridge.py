@@ -11,11 +11,12 @@ from rollup_node.engines.options.state.leaves import Combo
 from rollup_node.engines.options.transactions.interfaces import ENVELOPE, ESCROW, MAILBOX, MESSENGER
 from rollup_node.engines.options.transactions.refusals import Refused
 from rollup_node.engines.options.transition import escrow, messenger
+from rollup_node.engines.options.transition.accounts import owner_of
 from rollup_node.engines.options.transition.envelopes import MAX_VALIDITY, Envelope
 from rollup_node.engines.options.transition.escrow import Lock
 from rollup_node.engines.options.transition.letters import Box, find, post, state_of
 from rollup_node.engines.options.transition.messenger import Relay
-from rollup_node.engines.options.transition.promises import PREPARED, Fill
+from rollup_node.engines.options.transition.promises import ABORTED, COMMITTED, PREPARED, Fill
 from rollup_node.engines.options.transition.reservations import premium
 from rollup_node.engines.options.transition.withdrawals import MESSAGE_VERSION
 
@@ -124,12 +125,20 @@ def _reservation(
 
 
 def _combo_of(scene: Scene, strategy: bytes) -> tuple[tuple[Any, ...]]:
-    number = escrow.combo_number(escrow.lock_of(scene.world, strategy))
-    combo = scene.world.combos.get(number)
-    if combo is None:
+    known = escrow.lock_of(scene.world, strategy)
+    number = escrow.combo_number(known)
+    if not number:
         return ((0, 0, PREPARED, 0, (), ()),)
+    if (
+        known.state != Lock.LOCKED
+    ):  # its leaf went with its end; who it was and how it ended is known for ever
+        owner = owner_of(scene.world, known.sender)
+        assert owner is not None, "whose legs were locked has an account"
+        ended = COMMITTED if known.state == Lock.COMMITTED else ABORTED
+        return ((number, owner.accounts[0], ended, 0, (), ()),)
+    combo = escrow.combo_of(scene.world, known)
     series, quantities = (tuple(leg[part] for leg in combo.legs) for part in (0, 1))
-    return ((number, combo.account, combo.state, combo.pledge, series, quantities),)
+    return ((number, combo.account, PREPARED, combo.pledge, series, quantities),)
 
 
 BRIDGE_VIEWS: Final[tuple[Row, ...]] = (

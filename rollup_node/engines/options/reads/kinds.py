@@ -65,8 +65,8 @@ def data(said: Any, size: int | None = None) -> bytes:
 def quantity(said: Any) -> int:
     """A number in hexadecimal, as Ethereum has it; plain numbers are taken too."""
     try:
-        if isinstance(said, bool):
-            raise TypeError("a truth value")
+        if isinstance(said, bool | float):  # a fraction, or an integer that JSON's reader has rounded
+            raise TypeError("not an integer")
         found = int(said, 16) if isinstance(said, str) and said.startswith("0x") else int(said)
     except (TypeError, ValueError):
         raise wrong(said, "a number") from None

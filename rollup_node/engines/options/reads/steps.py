@@ -16,8 +16,8 @@ from rollup_node.engines.options.reads.kinds import data, table, wrong
 from rollup_node.engines.options.reads.scene import Scene
 from rollup_node.engines.options.transition.block import DERIVED_SENDER, BlockContent, execute
 
-MOST_STEPS: Final = 65_536
-"""Of a block; what more is told isn't looked at."""
+MOST_STEPS: Final = 16_384
+"""Of a block, several times what its gas allows; what more is told isn't looked at."""
 
 
 def steps(scene: Scene) -> list[dict[str, Any]]:

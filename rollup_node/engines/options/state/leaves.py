@@ -36,8 +36,8 @@ from rollup_node.engines.options.state.forms import (
 ID_BITS: Final = 28
 FEE_KINDS: Final = 12
 """Kinds of fees that are told apart."""
-MOST_POSITIONS: Final = 32
-"""Of an account: what L1 can margin again in one transaction."""
+MOST_POSITIONS: Final = 64
+"""Of an account, whatever a genesis allows: what L1 can margin again in one transaction, and as many series as a topology lists."""
 MOST_FILLS: Final = 64
 """Trades that are set aside for one combo."""
 
@@ -239,7 +239,7 @@ class Combo:
     legs: tuple[tuple[int, int], ...]
     """Series and signed quantity here."""
     state: int
-    """Prepared, committed, aborted; locked, owed."""
+    """Prepared; locked, owed. One that has ended has no leaf."""
     deadline: int
     """Unix seconds."""
     pledge: int = 0

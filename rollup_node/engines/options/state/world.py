@@ -21,6 +21,7 @@ from rollup_node.engines.options.book.orders import SERIES_SHIFT, Resized, Resti
 from rollup_node.engines.options.book.root import BookRoot, OrderProof
 from rollup_node.engines.options.risk.rows import RiskRow
 from rollup_node.engines.options.state import journal as journals
+from rollup_node.engines.options.state.combos import Combos
 from rollup_node.engines.options.state.journal import Change, Journal
 from rollup_node.engines.options.state.leaves import (
     Account,
@@ -28,7 +29,6 @@ from rollup_node.engines.options.state.leaves import (
     Auction,
     BookLeaf,
     Breaker,
-    Combo,
     Earnings,
     Globals,
     Kind,
@@ -86,7 +86,7 @@ class World:
         self.auctions: Table[Auction] = Table(Kind.AUCTION, self.journal)
         """By account."""
         self.amms: Table[Amm] = Table(Kind.AMM, self.journal)
-        self.combos: Table[Combo] = Table(Kind.COMBO, self.journal)
+        self.combos = Combos(self.journal)
         self.letters: Table[tuple[Letter, ...]] = Table(Kind.LETTERS, self.journal)
         """By the first 28 bits of a name."""
         self.post: Table[Post] = Table(Kind.POST, self.journal)

@@ -166,9 +166,11 @@ def apply_revoke_key(world: World, context: Context, arguments: tuple[Any, ...])
 
 
 def apply_set_mode(world: World, context: Context, arguments: tuple[Any, ...]) -> bytes:
-    """``setMode(account, portfolio)``."""
+    """``setMode(account, portfolio)``; not while trades are set aside: their pledge is what they need in the mode that there was."""
     number, portfolio = arguments
     found = authorized(world, context, number, 0)
+    if found.reserved and portfolio != found.portfolio:
+        raise Refused("AccountFrozen", number)
     world.accounts[number] = replace(found, portfolio=portfolio)
     require_margin(world, context, number)
     context.emit("ModeChanged", number, portfolio)

@@ -124,6 +124,7 @@ class _Run:
         self._users(arranged.of(Section.INBOX))
         self._users(arranged.of(Section.ORACLE))
         self._derive(risk.steps, world, context)
+        context.marked = True
         if look is not None:
             look(context)
         self._derive(liquidation.steps, world, context)

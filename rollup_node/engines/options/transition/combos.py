@@ -49,11 +49,10 @@ _LEGS: Final = abi.parse(f"{COMBO_LEG}[]")
 
 
 class State(IntEnum):
-    """Of a combo's leaf; the first three are those of strategies over the bridge."""
+    """Of a combo's leaf, by whom it is for: a strategy over the bridge, or a bundle. What ends has no leaf any more."""
 
     PREPARED = 0
-    COMMITTED = 1
-    ABORTED = 2
+    """The next two numbers are told of strategies that have ended (``promises``)."""
     LOCKED = 3
     OWED = 4
     """Settled here; other rollups haven't paid yet what they owe for their legs."""
@@ -125,7 +124,7 @@ def apply_unlock(world: World, context: Context, arguments: tuple[Any, ...]) -> 
     """``unlockCombo(legs, snapshot, name)``: as it was before; margin must allow it."""
     said, _, name = arguments
     _require_bundle(context)
-    number, found = _find(world, hash_of(said), name)
+    number, found = _find(world, context, said, name)
     authorized(world, context, found.account, 0)
     if any(
         world.series[one].status != LIVE or world.series[one].expiry <= context.timestamp
@@ -192,8 +191,7 @@ def hash_of(said: Sequence[tuple[Any, ...]]) -> bytes:
 
 def combos_of(world: World, account: int) -> Iterator[tuple[int, Combo]]:
     """An account's locked and owed combos, the oldest first."""
-    for number in sorted(world.combos):
-        found = world.combos[number]
+    for number, found in world.combos.of(account):
         if found.account == account and found.state >= State.LOCKED:
             yield number, found
 
@@ -278,7 +276,10 @@ def _trade(context: Context, data: bytes) -> Call:
 def _put(world: World, context: Context, parts: Parts, snapshot: int) -> int:
     """Lock the legs."""
     account = world.accounts[parts.account]
-    if any(one.name == context.bundle and one.legs_hash == parts.legs_hash for one in world.combos.values()):
+    if any(
+        (one.name, one.legs_hash) == (context.bundle, parts.legs_hash)
+        for _, one in combos_of(world, parts.account)
+    ):
         raise Refused("NotACombo")
     for series, quantity in parts.legs:
         buys, sells = promised(world, parts.account, series)
@@ -313,8 +314,10 @@ def _changed(
     return tuple((series, found[series]) for series in sorted(found) if found[series])
 
 
-def _find(world: World, legs_hash: bytes, name: bytes) -> tuple[int, Combo]:
-    for number, one in sorted(world.combos.items()):
-        if one.state == State.LOCKED and one.name == name and one.legs_hash == legs_hash:
-            return number, one
+def _find(world: World, context: Context, said: Sequence[tuple[Any, ...]], name: bytes) -> tuple[int, Combo]:
+    legs_hash, own = hash_of(said), context.parameters.chain_id
+    for account in sorted({leg.account for leg in map(Leg._make, said) if leg.chain_id == own}):
+        for number, one in combos_of(world, account):
+            if one.state == State.LOCKED and (one.name, one.legs_hash) == (name, legs_hash):
+                return number, one
     raise Refused("UnknownCombo", name)

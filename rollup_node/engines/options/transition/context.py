@@ -41,6 +41,8 @@ class Context:
     """Whether L1 forced the call."""
     moved: bool = False
     """Whether risk rows changed in this block."""
+    marked: bool = False
+    """Whether this block's rows are made: the oracle isn't heard any more in it."""
     gas: int = 0
     """Used by what the transaction carried, beside its own."""
     gas_limit: int | None = None
@@ -55,8 +57,13 @@ class Context:
     def spend(self, gas: int) -> None:
         """Count gas where it is used; without enough of it the work stops here, not after all of it."""
         self.gas += gas
-        if self.gas_limit is not None and self.gas > self.gas_limit:
+        if self.is_spent:
             raise Refused("OutOfGas", self.gas, self.gas_limit)
+
+    @property
+    def is_spent(self) -> bool:
+        """Whether more gas is used than there is."""
+        return self.gas_limit is not None and self.gas > self.gas_limit
 
     def require_bundle(self, bundle: bytes) -> None:
         """Refuse unless exactly this bundle is open; none means anywhere."""

@@ -9,7 +9,8 @@
     NONE ─abort► RELEASED                        the decision overtook the lock, which is refused when it comes
 
 Who trades is the primary account of the address that opened the strategy on L1. What is set aside, and with which pledges, is
-``reservations``; a lock changes nothing else than that, all of it or nothing. The combo's leaf is *prepared* with it, then *committed* or *aborted*.
+``reservations``; a lock changes nothing else than that, all of it or nothing. The combo's leaf lasts as long as the legs are locked: how they
+ended is the strategy's letter's to say, for ever, so no name is locked twice and nobody pays for what is over.
 
 A commit is never refused for anything that happened since. It comes too late only once the legs are given up, or a series of theirs has
 expired, which is after ``refundAfter``: then the strategy has come apart, and ``CommitMissed`` says so.
@@ -33,7 +34,7 @@ from rollup_node.engines.options.transition.mailbox import MAX_REASON
 from rollup_node.engines.options.transition.messenger import send_message
 from rollup_node.engines.options.transition.oracle import LIVE
 from rollup_node.engines.options.transition.outward import VOTE
-from rollup_node.engines.options.transition.promises import ABORTED, COMMITTED, PREPARED, Fill
+from rollup_node.engines.options.transition.promises import PREPARED, Fill
 from rollup_node.engines.options.transition.reservations import (
     Leg,
     legs_of,
@@ -74,6 +75,8 @@ def lock_legs(world: World, context: Context, speaker: bytes, wei: int, argument
         number = prepare(world, context, strategy, address, refund_after, legs)
         _put(world, strategy, Lock.LOCKED, address, refund_after, len(legs) << _COUNT_SHIFT | number)
     except (Refused, Overflow) as exc:
+        if context.is_spent:  # what there isn't gas to look at may well be had: the order stays with the messenger, for anyone to repeat with more
+            raise
         world.undo(mark)
         del context.logs[kept:]
         reason = (exc.data if isinstance(exc, Refused) else Refused("OutOfRange").data)[:MAX_REASON]
@@ -169,7 +172,7 @@ def legs_count(known: Letter) -> int:
 
 
 def combo_of(world: World, known: Letter) -> Combo:
-    """The combo of a strategy that was locked here."""
+    """The combo of a strategy that is locked."""
     return world.combos[combo_number(known)]
 
 
@@ -183,23 +186,23 @@ def _put(world: World, strategy: bytes, state: Lock, address: bytes, refund_afte
 
 
 def _commit(world: World, context: Context, known: Letter) -> None:
-    combo = _end(world, known, COMMITTED, Lock.COMMITTED)
+    combo = _end(world, known, Lock.COMMITTED)
     trade(world, context, combo.account, tuple(map(Fill._make, combo.fills)))
 
 
 def _give_up(world: World, context: Context, known: Letter, state: Lock) -> None:
-    combo = _end(world, known, ABORTED, state)
+    combo = _end(world, known, state)
     for fill in map(Fill._make, combo.fills):
         put_back(world, context, fill)
 
 
-def _end(world: World, known: Letter, leaf: int, state: Lock) -> Combo:
-    """Free all pledges, and say how it ended; the combo as it was."""
+def _end(world: World, known: Letter, state: Lock) -> Combo:
+    """Free all pledges, and say how it ended; the combo as it was, which is no more."""
     combo = combo_of(world, known)
     unpledge(world, combo.account, combo.pledge)
     for fill in map(Fill._make, combo.fills):
         unpledge(world, fill.maker, fill.pledge)
-    world.combos[combo_number(known)] = replace(combo, state=leaf, pledge=0, fills=())
+    del world.combos[combo_number(known)]
     put(world, replace(known, state=state))
     return combo
 

@@ -79,7 +79,7 @@ def _of_quote(arguments: tuple[Any, ...]) -> int:
 
 
 SENDING: Final = Flat(FeeKind.TRANSFER, "transfer_fee", None)
-"""Of a plain transfer of value."""
+"""Of value that goes to another account: sent plainly, or with a call that is there for L1's deposits and that anybody may make."""
 FLAT: Final[Mapping[str, Flat]] = {
     "placeOrder": Flat(FeeKind.ORDER, "order_fee", _of_order),
     "replaceOrder": Flat(FeeKind.ORDER, "order_fee", _first),
@@ -93,12 +93,14 @@ FLAT: Final[Mapping[str, Flat]] = {
     "sendMessage": Flat(FeeKind.WITHDRAWAL, "withdrawal_fee", None),
     "send": Flat(FeeKind.WITHDRAWAL, "withdrawal_fee", None),
     "transfer": Flat(FeeKind.TRANSFER, "transfer_fee", _first),
+    "deposit": SENDING,
+    "payPledge": SENDING,
     "openAccount": Flat(FeeKind.ACCOUNT, "account_fee", None),
     "registerKey": Flat(FeeKind.ACCOUNT, "account_fee", _first),
     "setMode": Flat(FeeKind.ACCOUNT, "account_fee", _first),
     "listSeries": Flat(FeeKind.LISTING, "listing_fee", None),
 }
-"""By function; what isn't here has none: deposits, revoking a key, the oracle's word, and all that is derived."""
+"""By function; what isn't here has none: revoking a key, the oracle's word, and all that is derived. Of what L1 forces nothing has."""
 
 
 def share(amount: int, ppm: int) -> int:
@@ -151,7 +153,10 @@ def take(world: World, payer: int, kind: FeeKind, amount: int) -> None:
 
 
 def take_liquidation(world: World, context: Context, payer: int, fee: int) -> None:
-    """Take the fee of a liquidation: the fund's part, rounded up, goes to the fund at once, the rest into the block's purse."""
+    """Take the fee of a liquidation: the fund's part, rounded up, goes to the fund at once, the rest into the block's purse.
+
+    Of what is in the purse the fund has its share like of any fee, so of ``h`` at once and ``s`` of the purse it gets ``h + s (1 - h)``: 60 % by default.
+    """
     insurance = share(fee, context.parameters.liquidation_insurance_ppm)
     credit(world, payer, -fee)
     note(world, FeeKind.LIQUIDATION, fee)

@@ -38,7 +38,7 @@ from rollup_node.engines.options.transition.context import Context
 from rollup_node.engines.options.transition.margins import LIQUIDATING, margin_of
 from rollup_node.engines.options.transition.orders import LIQUIDATED, Match, tell_removals
 from rollup_node.engines.options.transition.shortfalls import below_maintenance
-from rollup_node.engines.options.values import PARTS, ceil_divide
+from rollup_node.engines.options.values import PARTS, cash_for, ceil_divide
 
 
 def steps(world: World, context: Context) -> Iterable[tuple[str, tuple[Any, ...]]]:
@@ -162,10 +162,8 @@ def _close(world: World, context: Context, number: int, series: int) -> bool:
     tell_removals(context, series, outcome.removed)
     traded = trading.sellable_of(world, number, series) - held
     paid = world.accounts[number].cash - cash
-    fee = fees.share(
-        sum(abs(trade.price * trade.quantity) for trade in match.trades) // 10_000,
-        parameters.liquidation_fee_ppm,
-    )
+    premium = sum(-cash_for(trade.price, -abs(trade.quantity)) for trade in match.trades)
+    fee = fees.share(premium, parameters.liquidation_fee_ppm)
     after = margin_of(world, context, number)
     # the fee takes no more than what the trade has improved
     fee = max(0, min(fee, gap(before) - gap(after)))

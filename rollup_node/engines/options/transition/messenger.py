@@ -142,6 +142,8 @@ def relay(world: World, context: Context, arguments: tuple[Any, ...], receivers:
             raise
         world.undo(mark)
         del context.logs[kept:]
+        if context.is_spent:  # all of it is used; that the call failed is noted all the same
+            context.gas = max(0, context.gas_limit or 0)
         put_state(world, Box.RELAY, name, Relay.FAILED)
         context.emit("FailedRelayedMessage", name)
     else:

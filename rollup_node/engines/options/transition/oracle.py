@@ -8,6 +8,7 @@ from rollup_node.engines.options.risk.rows import risk_row
 from rollup_node.engines.options.state.leaves import Oracle
 from rollup_node.engines.options.state.world import World
 from rollup_node.engines.options.transactions.actions import signer_of, update_digest
+from rollup_node.engines.options.transactions.interfaces import BY_NAME
 from rollup_node.engines.options.transactions.refusals import Refused
 from rollup_node.engines.options.transition.context import Context
 from rollup_node.engines.options.transition.margins import terms_of
@@ -39,8 +40,13 @@ def require_fresh(world: World, context: Context, underlying: int) -> None:
 
 
 def apply_update(world: World, context: Context, arguments: tuple[Any, ...]) -> bytes:
-    """``update(value, signatures)``."""
+    """``update(value, signatures)``; before the block's rows are made, or not at all.
+
+    One that comes later (its sender has done something else before in the block) would make marks look fresh that are as old as ever.
+    """
     update, signatures = arguments
+    if context.marked:
+        raise Refused("WrongSection", BY_NAME["update"].selector)
     symbol, sequence, timestamp, spot, discount, confidence, forwards, volatilities = update
     number, oracle = find(world, context, symbol)
     latest = context.timestamp + context.parameters.future_seconds

@@ -51,8 +51,9 @@ def settle(world: World, context: Context, account: int, series: int) -> None:
 
 def steps(world: World, context: Context) -> Iterable[tuple[str, tuple[Any, ...]]]:
     """Derived: payments that haven't come for so long that nobody may count on them."""
-    for number, combo in sorted(world.combos.items()):
-        if combo.state == State.OWED and combo.deadline <= context.timestamp:
+    owed = [number for number, combo in world.combos.items() if combo.state == State.OWED]
+    for number in sorted(owed):
+        if world.combos[number].deadline <= context.timestamp:
             yield "lapsePledge", (number,)
 
 

@@ -11,7 +11,7 @@ from rollup_node.engines.options.state.leaves import Account
 from rollup_node.engines.options.state.world import World
 
 PREPARED, COMMITTED, ABORTED = range(3)
-"""States of a combo leaf that is a strategy's over the bridge."""
+"""What becomes of a strategy's legs that were locked here. A leaf is never but prepared: with its end it goes."""
 
 
 class Source(IntEnum):
@@ -62,7 +62,7 @@ def promises(world: World, number: int) -> Iterator[tuple[int, int]]:
     """Series and signed quantity of all reserved trades of an account."""
     if not world.accounts[number].reserved:
         return
-    for combo in world.combos.values():
+    for _, combo in world.combos.of(number):
         if combo.state != PREPARED:
             continue
         for fill in map(Fill._make, combo.fills):

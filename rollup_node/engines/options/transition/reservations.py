@@ -28,7 +28,7 @@ from rollup_node.engines.options.transition.context import Context
 from rollup_node.engines.options.transition.genesis import MAKER_PREFIX
 from rollup_node.engines.options.transition.margins import LIQUIDATING, shortfall
 from rollup_node.engines.options.transition.oracle import LIVE, require_fresh
-from rollup_node.engines.options.transition.orders import tell_removals
+from rollup_node.engines.options.transition.orders import INCLUDED_MATCHES, MATCH_GAS, tell_removals
 from rollup_node.engines.options.transition.promises import Fill, Source, promised, slots
 from rollup_node.engines.options.values import INT64_MAX, cash_for, int128
 
@@ -174,12 +174,16 @@ class _Reserving:
     def __init__(self, world: World, context: Context, combo: int, leg: int, series: int, sign: int) -> None:
         self._world, self._context, self._combo = world, context, combo
         self._leg, self._series, self._sign = leg, series, sign
+        self._met = 0
         self.had = 0
         """Quantity that is set aside."""
 
     def __call__(self, maker: Resting, price: int, quantity: int) -> int:
         """See :data:`rollup_node.engines.options.book.matching.CheckMaker`."""
         world, context, number = self._world, self._context, maker.account
+        self._met += 1
+        if self._met > INCLUDED_MATCHES:
+            context.spend(MATCH_GAS)
         if maker.expiry and maker.expiry <= context.timestamp:
             return 0
         if maker.reduce_only:

@@ -4,7 +4,7 @@
 to every single step, and whoever proves one of them wrong needs nothing but that step.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from bridge.wire import rlp
@@ -82,27 +82,21 @@ def steps_root(steps: Sequence[tuple[bytes, bytes]]) -> bytes:
 
     Leaves are hashed twice and nodes once, so that none can pass for the other; an odd one goes up as it is.
     """
-    level = [_leaf(*step) for step in steps]
-    while len(level) > 1:
-        level = [
-            keccak256(level[i] + level[i + 1]) if i + 1 < len(level) else level[i]
-            for i in range(0, len(level), 2)
-        ]
-    return level[0] if level else b""
+    return _levels(steps)[-1][0] if steps else b""
 
 
 def step_proof(steps: Sequence[tuple[bytes, bytes]], index: int) -> list[bytes]:
     """Siblings of one step, from the leaf up; where there is none on a level, none."""
-    level, proof = [_leaf(*step) for step in steps], []
-    while len(level) > 1:
-        if index ^ 1 < len(level):
-            proof.append(level[index ^ 1])
-        level = [
-            keccak256(level[i] + level[i + 1]) if i + 1 < len(level) else level[i]
-            for i in range(0, len(level), 2)
-        ]
-        index //= 2
-    return proof
+    return step_proofs(steps, range(index, index + 1))[0]
+
+
+def step_proofs(steps: Sequence[tuple[bytes, bytes]], indices: Iterable[int]) -> list[list[bytes]]:
+    """Those of several; all is hashed once, however many are asked for."""
+    levels = _levels(steps)[:-1]
+    return [
+        [level[place] for depth, level in enumerate(levels) if (place := index >> depth ^ 1) < len(level)]
+        for index in indices
+    ]
 
 
 def verify_step(
@@ -120,6 +114,19 @@ def verify_step(
             node = keccak256(other + node if index & 1 else node + other)
         index, count = index // 2, (count + 1) // 2
     return not siblings and node == root
+
+
+def _levels(steps: Sequence[tuple[bytes, bytes]]) -> list[list[bytes]]:
+    """From the leaves up to the root."""
+    levels = [[_leaf(*step) for step in steps]]
+    while len(below := levels[-1]) > 1:
+        levels.append(
+            [
+                keccak256(below[i] + below[i + 1]) if i + 1 < len(below) else below[i]
+                for i in range(0, len(below), 2)
+            ]
+        )
+    return levels
 
 
 def _leaf(transaction: bytes, root: bytes) -> bytes:

@@ -76,10 +76,12 @@ class Strategies:
         broken = violations(world)
         assert not broken, "; ".join(broken)
         pledged = dict.fromkeys(world.accounts, 0)
+        locked = {name for name, known in self.known.items() if known.state is Lock.LOCKED}
+        assert locked == {combo.name for combo in world.combos.values()}, (
+            "I13: the state holds legs of strategies that have ended, or not of all that are locked"
+        )
         for combo in world.combos.values():
-            assert combo.state == PREPARED or not (combo.pledge or combo.fills), (
-                "I13: something is set aside for a strategy that has ended"
-            )
+            assert combo.state == PREPARED
             pledged[combo.account] += combo.pledge
             for fill in map(Fill._make, combo.fills):
                 pledged[fill.maker] += fill.pledge

@@ -1,4 +1,4 @@
-"""What a custodian asks who doesn't trust the engine: more than its maintenance margin for every portfolio, by bounds instead of scenarios. Pure.
+"""For tests: what a custodian asks who doesn't trust the engine, more than its maintenance margin for every portfolio, by bounds instead of scenarios.
 
 By expiry of an underlying, the lesser of two; micro-USD that cash and marks must come to::
 
