@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.complete
 
-.PHONY: setup demo test test-unit test-nodes test-bridge test-docker test-docker-runtime test-docker-devnets test-docker-chaos test-long test-long-drawn test-long-crashes test-long-docker check bench contracts lock clean
+.PHONY: setup demo test test-unit test-options test-nodes test-bridge test-bridge-then-options test-docker test-docker-runtime test-docker-devnets test-docker-chaos test-long test-long-drawn test-long-crashes test-long-docker check bench contracts lock clean
 
 setup: $(STAMP) node_modules/.complete
 
@@ -26,11 +26,18 @@ demo: setup
 
 # Three rings side by side: real nodes mostly wait, pure code mostly computes. Then containers, alone.
 test: setup
-	$(MAKE) --no-print-directory --jobs=3 test-unit test-nodes test-bridge
+	$(MAKE) --no-print-directory --jobs=3 test-unit test-nodes test-bridge-then-options
 	$(MAKE) --no-print-directory test-docker
 
 test-unit: setup
-	$(BIN)/pytest -m "not long" tests/unit tests/checks
+	$(BIN)/pytest -m "not long" --ignore tests/unit/options tests/unit tests/checks
+
+test-options: setup
+	$(BIN)/pytest -m "not long" tests/unit/options
+
+test-bridge-then-options: setup
+	$(MAKE) --no-print-directory test-bridge
+	$(MAKE) --no-print-directory test-options
 
 test-nodes: setup
 	$(BIN)/pytest -m "not docker and not long" --ignore tests/scenarios/bridge --ignore tests/scenarios/options tests/chaos tests/runtimes tests/scenarios
