@@ -428,10 +428,22 @@ def bare_image(image: str) -> Iterator[str]:
         list(client.build(fileobj=BytesIO(recipe.encode()), tag=name, network_mode="none", rm=True))
         yield name
     finally:
-        for one in (name, name_of(name)):
-            if client.images(one):
+        for one in (*_steps_upon(client, name), name, name_of(name)):
+            if client.images(one) or not one.startswith("rollnet"):
                 client.remove_image(one, force=True)
         client.close()
+
+
+def _steps_upon(client: Any, name: str) -> list[str]:
+    """Ids of what builds upon an image have left that failed."""
+    bare = client.inspect_image(name)["Id"]
+
+    def stands_upon(one: str) -> bool:
+        while one and one != bare:
+            one = client.inspect_image(one)["Parent"]
+        return one == bare
+
+    return [one["Id"] for one in client.images(filters={"dangling": True}) if stands_upon(one["Id"])]
 
 
 async def test_an_image_without_tools(bare_image: str, image: str, tmp_path: Path) -> None:

@@ -35,7 +35,7 @@ def api(module_home: Path) -> Iterator[Any]:
 
 
 def everything(api: Any, home: Path, image: str) -> Mapping[str, frozenset[str]]:
-    """All that an engine has, by kind, but for what is labelled as another state home's, or as the image of other sources."""
+    """All that an engine has, by kind, but for what is labelled as another state home's, or as the image of other sources, and steps of builds."""
 
     def ours(one: Any) -> bool:
         return bool((one["Labels"] or {}).get(labels.HOME, str(home)) == str(home))
@@ -45,7 +45,7 @@ def everything(api: Any, home: Path, image: str) -> Mapping[str, frozenset[str]]
         "containers": frozenset(one["Id"] for one in api.containers(all=True) if ours(one)),
         "networks": frozenset(one["Id"] for one in api.networks() if ours(one)),
         "volumes": frozenset(one["Name"] for one in api.volumes()["Volumes"] or [] if ours(one)),
-        "images": frozenset(one["Id"] for one in api.images(filters={"label": built})),
+        "images": frozenset(one["Id"] for one in api.images(filters={"label": built, "dangling": False})),
     }
 
 
