@@ -9,6 +9,7 @@ Nothing is impersonated on the way and no check is skipped: the output root that
 storage root, and the proof is the engine's. Only time belongs to the test: one clock for all chains, moved by hand.
 """
 
+import asyncio
 from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -54,6 +55,8 @@ class Chain:
     clock: Clock
     skew: int = 0
     """Seconds that its clock is ahead."""
+    mining: asyncio.Lock = field(default_factory=asyncio.Lock)
+    """Whoever mines holds it: of two blocks that are asked for at once anvil puts a deposit into both, and the second time it fails."""
 
     async def transact(
         self, sender: str, to: str | None, data: bytes, value: int = 0, gas: int = GAS
@@ -135,13 +138,14 @@ class Chain:
         return 2 * int((await self.client.call("eth_getBlockByNumber", "latest", False))["baseFeePerGas"], 16)
 
     async def _mine(self, method: str, request: Any) -> Mapping[str, Any]:
-        digest, *rest = await self.client.batch(
-            [
-                (method, [request]),
-                ("evm_setNextBlockTimestamp", [self.clock.now + self.skew]),
-                ("evm_mine", []),
-            ]
-        )
+        async with self.mining:
+            digest, *rest = await self.client.batch(
+                [
+                    (method, [request]),
+                    ("evm_setNextBlockTimestamp", [self.clock.now + self.skew]),
+                    ("evm_mine", []),
+                ]
+            )
         for answer in (digest, *rest):
             if isinstance(answer, RpcError):
                 raise answer

@@ -112,9 +112,10 @@ class Hand:
 
 async def seal(chain: Chain) -> None:
     """A block with whatever waits."""
-    status = await chain.client.call("txpool_status")
-    if int(status["pending"], 16):
-        await chain.client.batch([("evm_setNextBlockTimestamp", [chain.clock.now]), ("evm_mine", [])])
+    async with chain.mining:
+        status = await chain.client.call("txpool_status")
+        if int(status["pending"], 16):
+            await chain.client.batch([("evm_setNextBlockTimestamp", [chain.clock.now]), ("evm_mine", [])])
 
 
 async def handed(world: World, folder: Path, stack: contextlib.AsyncExitStack) -> Hand:

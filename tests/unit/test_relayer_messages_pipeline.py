@@ -291,7 +291,8 @@ async def test_what_a_reorganisation_took_is_told_and_done_again(started: Start,
 
 async def block(chain: Chain) -> None:
     """An empty block at the test's time."""
-    await chain.client.batch([("evm_setNextBlockTimestamp", [chain.clock.now]), ("evm_mine", [])])
+    async with chain.mining:
+        await chain.client.batch([("evm_setNextBlockTimestamp", [chain.clock.now]), ("evm_mine", [])])
 
 
 async def last_receipt(world: World) -> Any:

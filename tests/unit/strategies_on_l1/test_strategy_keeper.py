@@ -157,7 +157,8 @@ class Kept:
         """Let time pass on all chains, and show it by a block."""
         self.world.wait(until)
         for chain in self.chains:
-            await chain.client.batch([("evm_setNextBlockTimestamp", [chain.clock.now]), ("evm_mine", [])])
+            async with chain.mining:
+                await chain.client.batch([("evm_setNextBlockTimestamp", [chain.clock.now]), ("evm_mine", [])])
 
     async def carry(self) -> None:
         """Take what transactions of the keeper on L1 sent to the rollups."""
