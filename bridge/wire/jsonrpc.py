@@ -5,6 +5,7 @@ Between nodes a call either returns a result, raises :class:`RpcError` (the peer
 """
 
 import asyncio
+import os
 import traceback
 from collections.abc import Awaitable, Callable, Sequence
 from types import TracebackType
@@ -150,7 +151,7 @@ class Client:
                     raise PeerUnreachable(f"{self.url} answered HTTP {response.status}")
                 return await response.read()
         except (aiohttp.ClientError, OSError, TimeoutError) as exc:
-            raise PeerUnreachable(f"{self.url}: {type(exc).__name__} {exc}".strip()) from exc
+            raise PeerUnreachable(f"{self.url}: {_trouble(exc, seconds)}") from exc
 
 
 async def answer(body: bytes, handler: Handler) -> bytes:
@@ -224,6 +225,16 @@ def _result(reply: Any) -> Any:
             int(error.get("code", INTERNAL_ERROR)), str(error.get("message", "")), error.get("data")
         )
     return reply.get("result")
+
+
+def _trouble(failure: Exception, seconds: float) -> str:
+    """Why there was no answer, as one would say it."""
+    if isinstance(failure, TimeoutError):
+        return f"no answer within {seconds:g} s"
+    number = failure.errno if isinstance(failure, aiohttp.ClientConnectorError) else None
+    if number and number > 0:  # the library's own words speak of its own inside
+        return os.strerror(number).lower()
+    return f"{type(failure).__name__} {failure}".strip()
 
 
 def _nested_deeper(value: list[Any], limit: int) -> bool:

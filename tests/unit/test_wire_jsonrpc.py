@@ -1,5 +1,6 @@
 """JSON-RPC at the edges: whatever comes in gets a well-formed answer, and whatever comes back is an answer or no answer."""
 
+import socket
 from typing import Any
 
 import orjson
@@ -177,6 +178,18 @@ def test_ordered_batches_are_cut_and_put_together_again() -> None:
     ]
     assert [ENGINE_BATCH, ENGINE_BATCH, 30] == [len(body) for body in peer.bodies]
     assert list(range(150)) == [call["params"][0] for body in peer.bodies for call in body]
+
+
+async def test_why_nobody_answered_is_said_plainly() -> None:
+    """A closed port is a refused connection, a silent server one that gave no answer in time."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        port = silent.getsockname()[1]
+        async with Client(f"http://127.0.0.1:{port}", timeout=0.1) as client:
+            with pytest.raises(PeerUnreachable, match=f"^http://127.0.0.1:{port}: no answer within 0.1 s$"):
+                await client.call("echo")
+    async with Client(f"http://127.0.0.1:{port}") as client:
+        with pytest.raises(PeerUnreachable, match=f"^http://127.0.0.1:{port}: connection refused$"):
+            await client.call("echo")
 
 
 @pytest.mark.parametrize("reply", [b"", b"<html>", [], 5, None, "x", b"[1]"])
