@@ -28,9 +28,8 @@ async def proposed_outputs(l1: Client, oracle: str, block: int) -> dict[int, str
         return int(count)
 
     count, known = await counted(), -1
-    while (
-        count != known
-    ):  # of its newest block anvil may already say what the next one brings: then what it counts isn't there
+    # of its newest block anvil may already say what the next one brings: then what it counts isn't there
+    while count != known:
         replies = await l1.batch([question("getL2Output", index) for index in range(count)])
         if not any(isinstance(reply, RpcError) for reply in replies):
             break

@@ -428,9 +428,9 @@ def bare_image(image: str) -> Iterator[str]:
         list(client.build(fileobj=BytesIO(recipe.encode()), tag=name, network_mode="none", rm=True))
         yield name
     finally:
-        for one in (*_steps_upon(client, name), name, name_of(name)):
-            if client.images(one) or not one.startswith("rollnet"):
-                client.remove_image(one, force=True)
+        named = [one for one in (name, name_of(name)) if client.images(one)]
+        for one in (*_steps_upon(client, name), *named):
+            client.remove_image(one, force=True)
         client.close()
 
 

@@ -129,9 +129,7 @@ def _combo_of(scene: Scene, strategy: bytes) -> tuple[tuple[Any, ...]]:
     number = escrow.combo_number(known)
     if not number:
         return ((0, 0, PREPARED, 0, (), ()),)
-    if (
-        known.state != Lock.LOCKED
-    ):  # its leaf went with its end; who it was and how it ended is known for ever
+    if known.state != Lock.LOCKED:  # its leaf went with its end; whose it was and how it ended is kept
         owner = owner_of(scene.world, known.sender)
         assert owner is not None, "whose legs were locked has an account"
         ended = COMMITTED if known.state == Lock.COMMITTED else ABORTED
